@@ -1,0 +1,200 @@
+"""What every destination is: the protocol, the parcels it takes and the outcomes it gives.
+
+A destination turns parcels into calls of one outside system and each answer into an outcome. It never retries
+(the outbox is the only retrier), never waits without a timeout, and never puts a person's data or a secret into
+an error. Recognising what an error means is the catalogue's work: here it is only read, in the system's own words.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from marshmallow import RAISE, Schema, fields, validate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    import requests
+
+    from app.lead import Lead
+
+CONNECT_TIMEOUT = 10.0  # seconds
+READ_TIMEOUT = 60.0  # seconds; well under [delivery] lease_seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parcel:
+    """One lead on its way to one destination; `delivery_id` stays the same over every attempt."""
+
+    delivery_id: str
+    lead_id: str
+    received_at: datetime  # aware, UTC
+    source: str
+    test: bool
+    lead: Lead
+    withheld_domain: str | None = None  # set: a notice that such a lead came; `lead` has nothing personal
+    redelivery: bool = False  # an earlier attempt may have reached the system: look before writing twice
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """The system has the lead, durably; `remote_id` is its own name for it, where it gives one."""
+
+    remote_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Postponed:
+    """Nothing was attempted: the destination wants this parcel again at `until` (aware, UTC)."""
+
+    until: datetime
+
+
+class DeliveryFailed(Exception):  # noqa: N818  (the name the outside knows)
+    """An attempt that failed; an outcome of one parcel, or raised for the whole batch.
+
+    `code` is the system's own ("AuthenticationFailed", "535 5.7.139", "AADSTS7000215") or one of `network.*`;
+    `status` the HTTP or SMTP status; `detail` the system's text, for recognition only, never stored or logged as
+    it is; `retry_after` seconds the system asked us to wait. `str()` gives code and status, nothing else.
+    """
+
+    def __init__(
+        self, code: str | None = None, *, status: int | None = None, detail: str = "", retry_after: float | None = None
+    ) -> None:
+        """Keep what the system said."""
+        super().__init__(code, status)
+        self.code = code
+        self.status = status
+        self.detail = detail
+        self.retry_after = retry_after
+
+    def __str__(self) -> str:
+        return f"{self.code or 'no code'} (status {self.status if self.status is not None else 'none'})"
+
+
+Outcome = Sent | Postponed | DeliveryFailed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tools:
+    """What a destination may use of ours."""
+
+    now: Callable[[], datetime]
+    public_url: str  # where people reach the console, no trailing slash
+
+
+class DestinationSchema(Schema):
+    """The settings every destination has; each type's schema inherits from it."""
+
+    class Meta:
+        unknown = RAISE
+
+    type = fields.String(required=True)
+
+
+class NetworkSchema(DestinationSchema):
+    """The settings every destination that uses the network has."""
+
+    ca_bundle = fields.String(load_default=None, validate=validate.Length(min=1))
+
+
+class Destination(Protocol):
+    """One configured destination. Made by its lane's thread and used by that thread only."""
+
+    schema: ClassVar[type[DestinationSchema]]
+    takes_notices: ClassVar[bool]  # wants to hear of withheld leads (without their data)
+    max_batch: int  # parcels a call
+
+    def __init__(self, name: str, settings: Mapping[str, Any], tools: Tools) -> None:
+        """Take validated settings; touch neither network nor SDK that is slow to import."""
+        ...
+
+    def send(self, parcels: Sequence[Parcel]) -> Sequence[Outcome]:
+        """Deliver, giving one outcome a parcel in the same order.
+
+        Raises:
+            DeliveryFailed: the whole batch failed the same way and none of it arrived as far as is known.
+
+        """
+        ...
+
+    def check(self) -> str:
+        """Try address, credentials and permission for real, writing no lead; say what was found in one line.
+
+        Raises:
+            DeliveryFailed: what `send` would run into.
+
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of connections."""
+        ...
+
+
+def http_session(ca_bundle: str | None) -> requests.Session:
+    """Make a session with timeouts on every call, no retries, no redirects followed, and our CA first.
+
+    `REQUESTS_CA_BUNDLE` in the environment would win over `session.verify`, so verification is set on each
+    request instead (facts section 10, measured with requests 2.34).
+    """
+    import requests  # noqa: PLC0415  (only lanes that speak HTTP pay for it)
+
+    class _Session(requests.Session):
+        def request(self, *args: Any, **kwargs: Any) -> requests.Response:  # type: ignore[override]
+            kwargs["timeout"] = kwargs.get("timeout") or (CONNECT_TIMEOUT, READ_TIMEOUT)
+            kwargs.setdefault("allow_redirects", False)
+            if ca_bundle:
+                kwargs["verify"] = ca_bundle
+            return super().request(*args, **kwargs)
+
+    return _Session()
+
+
+def _causes(exc: BaseException) -> Iterator[BaseException]:
+    """Every exception that stands behind `exc`, through `args` and `reason` too, as urllib3 nests them."""
+    seen: set[int] = set()
+    waiting: list[object] = [exc]
+    while waiting:
+        one = waiting.pop(0)
+        if isinstance(one, BaseException) and id(one) not in seen:
+            seen.add(id(one))
+            yield one
+            waiting += [one.__cause__, one.__context__, getattr(one, "reason", None), *one.args]
+
+
+def network_failure(exc: BaseException) -> DeliveryFailed:
+    """Read an exception of socket, ssl, requests, urllib3 or an SDK on top of them as one of `network.*`."""
+    found = list(_causes(exc))
+    names = {base.__name__ for one in found for base in type(one).__mro__}
+    if any(isinstance(one, socket.gaierror) for one in found) or "NameResolutionError" in names:
+        code = "network.name-not-resolved"
+    elif any(isinstance(one, ssl.SSLError) for one in found):
+        code = "network.tls-untrusted"
+    elif any(isinstance(one, ConnectionRefusedError) for one in found):
+        code = "network.refused"
+    elif any(isinstance(one, TimeoutError) for one in found) or names & {"Timeout", "TimeoutError"}:
+        code = "network.timeout"
+    else:
+        code = "network.interrupted"
+    return DeliveryFailed(code, detail=type(exc).__name__)
+
+
+def parse_retry_after(value: str | None, *, now: datetime) -> float | None:
+    """Seconds from a `Retry-After` header, in seconds or as an HTTP date; None where it says nothing usable."""
+    if value is None:
+        return None
+    text = value.strip()
+    if text.isascii() and text.isdigit():
+        return float(text[:9])
+    try:
+        when = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    when = when if when.tzinfo else when.replace(tzinfo=UTC)
+    return max(0.0, (when - now).total_seconds())
