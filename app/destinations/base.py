@@ -148,7 +148,7 @@ def http_session(ca_bundle: str | None) -> requests.Session:
     class _Session(requests.Session):
         def request(self, *args: Any, **kwargs: Any) -> requests.Response:  # type: ignore[override]
             kwargs["timeout"] = kwargs.get("timeout") or (CONNECT_TIMEOUT, READ_TIMEOUT)
-            kwargs.setdefault("allow_redirects", False)
+            kwargs["allow_redirects"] = False  # only the configured host gets leads and tokens; get() would follow
             if ca_bundle:
                 kwargs["verify"] = ca_bundle
             return super().request(*args, **kwargs)

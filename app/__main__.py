@@ -1,0 +1,5 @@
+"""`python -m app` is `leadwire`."""
+
+from app.cli import main
+
+main()

@@ -1,0 +1,127 @@
+"""What stands in a pasted error: the text made plain, and the codes of outside systems found in it.
+
+People paste sentences, JSON bodies, log lines and JSON inside JSON inside a sentence, often cut off. So nothing
+is parsed here: escapes are undone and codes are looked for as whole words. Every step takes time in proportion to
+the text, whatever it holds; the text is cut at `LIMIT` first.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+import unicodedata
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterator
+
+LIMIT = 65_536  # characters
+_NESTING = 4  # times that escapes are undone: a Power Automate run has JSON in JSON in a sentence
+
+_ESCAPE = re.compile(r"""\\(?:u([0-9a-fA-F]{4})|([nrt"'/\\]))""")
+_CONTROL = {"n": "\n", "r": "\n", "t": " "}
+_QUOTES = str.maketrans("\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u00ab\u00bb", '\'\'\'\'"""""')
+
+# Our own codes, as `azure_table.server-busy`; not as part of a path, a host's name or a setting.
+_OURS = re.compile(r"(?<![\w./@-])[a-z][a-z0-9_]{1,30}\.[a-z0-9][a-z0-9-]{1,60}(?![\w=/@-]|\.\w)")
+_ENTRA = (
+    re.compile(r"(?i)AADSTS[\s:_-]{0,2}(\d{4,8})(?!\d)"),
+    re.compile(r"(?i)login\.[a-z.]{1,40}/error\?code=(\d{4,8})(?!\d)"),
+    re.compile(r"(?i)sign-in error code:?\s{0,3}(\d{4,8})(?!\d)"),
+)
+_ENTRA_LIST = re.compile(r"error_codes[\"']?\s{0,4}[:=]\s{0,4}\[([\d,\s]{1,80})\]")
+_HEX = re.compile(r"(?<!\w)0[xX]8[0-9A-Fa-f]{7}(?!\w)")
+_DECIMAL = re.compile(r"(?<![\w-])-2147\d{6}(?!\d)")
+_WORD = re.compile(r"(?<![\w.$-])[A-Za-z][A-Za-z0-9_]{2,79}(?!\w)")
+# "535 5.7.139", "535-5.7.8", "550 #5.1.1", and the tuple that smtplib's exceptions print
+_REPLY = re.compile(r"(?<![\w.])([45]\d\d)(?:[ -]|, ?b?['\"])[ #]?([45]\.\d{1,3}\.\d{1,3})(?!\.?\d)")
+_ENHANCED_ONLY = re.compile(r"(?im)(?:^[ \t>#]{0,8}|dsn=|status: ?)([45]\.\d{1,3}\.\d{1,3})(?!\.?\d)")
+_REPLY_ONLY = re.compile(
+    r"(?im)(?:^[ \t>#]{0,8}|\(|\bsmtp[ a-z]{0,20}[: ]|said: ?|code:? |error:? |reply:? )([45]\d\d)"
+    r"(?![\w.%])(?!(?:[ -]|, ?b?['\"])[ #]?[45]\.\d)"
+)
+
+
+class Weight(IntEnum):
+    """How much a code proves by its form."""
+
+    PLACED = 1  # a number that is a code only in a text about mail
+    FORMED = 2  # a code by its form, or a word that the catalogue knows as one
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A code in a text: its `name` in normal form, how it stands there, and whether it is the whole text."""
+
+    name: str
+    weight: Weight = Weight.FORMED
+    alone: bool = False
+
+
+def plain(text: str) -> str:
+    """Undo JSON and HTML escapes, typographic quotes and compatibility forms; cut at `LIMIT`."""
+    text = html.unescape(text[:LIMIT])
+    for _ in range(_NESTING):
+        if "\\" not in text:
+            break
+        text = _ESCAPE.sub(_unescaped, text)
+    return unicodedata.normalize("NFKC", text)[:LIMIT].translate(_QUOTES)
+
+
+def _unescaped(match: re.Match[str]) -> str:
+    number, letter = match.groups()
+    return chr(int(number, 16)) if number else _CONTROL.get(letter, letter)
+
+
+def one_line(text: str) -> str:
+    """Fold white space, so that a pattern need not know where lines were broken."""
+    return " ".join(text.split())
+
+
+def bare(text: str) -> str:
+    """Give the normal form of a text that may be a code and nothing else."""
+    return normal(text.strip(" \t\r\n\"'.:,;()[]{}"))
+
+
+def normal(code: str) -> str:
+    """Give the form in which codes are compared: no letter case, single spaces."""
+    return " ".join(code.split()).casefold()
+
+
+def variants(code: str) -> list[str]:
+    """Give the normal forms to look a code up by, most telling first.
+
+    "535 5.7.139" is looked up whole, then as enhanced status "5.7.139", then as reply "535".
+    """
+    reply = re.fullmatch(r"([45]\d\d)[ -]#?([45]\.\d{1,3}\.\d{1,3})", code.strip())
+    if reply:
+        return [f"{reply[1]} {reply[2]}", reply[2], reply[1]]
+    return [normal(code)]
+
+
+def our_codes(text: str) -> list[str]:
+    """Give the words of a plain text that have the form of a catalogue code, in order, once each."""
+    return list(dict.fromkeys(_OURS.findall(text)))
+
+
+def system_codes(text: str, *, spellings: Container[str]) -> list[Found]:
+    """Give the codes of outside systems in a plain text, once each; words count only as one of `spellings`."""
+    alone = bare(text)
+    found = [*_numbers(text), *(Found(normal(word)) for word in set(_WORD.findall(text)) if word in spellings)]
+    # Where nothing else was pasted there is no doubt that it is meant as a code, however it is written.
+    return list(dict.fromkeys([Found(alone, alone=True), *(one for one in found if one.name != alone)]))
+
+
+def _numbers(text: str) -> Iterator[Found]:
+    numbers = [match[1] for pattern in _ENTRA for match in pattern.finditer(text)]
+    numbers += [number for match in _ENTRA_LIST.finditer(text) for number in re.findall(r"\d{4,8}", match[1])]
+    yield from (Found(f"aadsts{number}") for number in numbers)
+    yield from (Found(match[0].casefold()) for match in _HEX.finditer(text))
+    yield from (Found(match[0]) for match in _DECIMAL.finditer(text))
+    for match in _REPLY.finditer(text):
+        if match[1][0] == match[2][0]:
+            yield Found(f"{match[1]} {match[2]}")
+    yield from (Found(match[1], Weight.PLACED) for match in _ENHANCED_ONLY.finditer(text))
+    yield from (Found(match[1], Weight.PLACED) for match in _REPLY_ONLY.finditer(text))

@@ -1,0 +1,49 @@
+"""The command line: the same verbs as everything else that people use, plus serving."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import click
+
+from app import __version__
+from app.cli import acting, looking, serving, testing
+from app.wiring import Wiring
+
+
+@dataclass
+class Context:
+    """What every command gets: the configuration's path as given, and the wiring once it is needed."""
+
+    config: str | None
+
+    @cached_property
+    def wiring(self) -> Wiring:
+        """Read the configuration and open the store, its schema brought up to date.
+
+        Raises:
+            ConfigError: what is wrong, file and key named.
+
+        """
+        return Wiring.from_file(self.config)
+
+    @cached_property
+    def ready(self) -> Wiring:
+        """The wiring with the store's schema brought up to date."""
+        self.wiring.store.migrate()
+        return self.wiring
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option("--config", metavar="FILE", help="The configuration file [env: LEADWIRE_CONFIG; config/leadwire.toml].")
+@click.version_option(__version__, prog_name="leadwire")
+@click.pass_context
+def main(ctx: click.Context, config: str | None) -> None:
+    """Receive marketplace leads, keep them safe, deliver each one once."""
+    ctx.obj = Context(config)
+
+
+for module in (serving, testing, looking, acting):
+    for command in module.COMMANDS:
+        main.add_command(command)

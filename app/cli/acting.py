@@ -1,0 +1,197 @@
+"""`replay`, `discard`, `repair`, `release`, `erase`, `purge`: what changes something."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from app.cli.output import Moment, as_json, say, table, who
+from app.decoding import Rejection
+from app.operations import NotPossible
+from app.store.tables import State
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from app.cli import Context
+
+CHUNK = 500
+
+
+def _which(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the ways to say which deliveries are meant."""
+    for option in (
+        click.argument("ids", nargs=-1, metavar="[ID]..."),
+        click.option("--destination", metavar="NAME", help="Only this destination's."),
+        click.option("--code", metavar="CODE", help="Only what failed with this catalogue code."),
+        click.option("--since", type=Moment(), help="Only leads received since then (2026-11-20, 2h, 7d)."),
+        click.option("--dry-run", is_flag=True, help="Only say what would be done."),
+        click.option("--why", default="", metavar="TEXT", help="A reason, for the audit (no personal data)."),
+    ):
+        function = option(function)
+    return function
+
+
+@click.command()
+@_which
+@click.option("--sent", is_flag=True, help="Also what was delivered already; destinations don't store it twice.")
+@click.pass_obj
+@as_json
+def replay(
+    obj: Context, *, ids: tuple[str, ...], dry_run: bool, why: str, sent: bool, json_: bool, **which: Any  # noqa: ANN401
+) -> None:
+    """Deliver again what is dead, discarded or waiting, with fresh patience.
+
+    With ID and --destination, a lead is also delivered to a destination that it was not routed to.
+    """
+    operations = obj.ready.operations
+    states = [State.DUE, State.DEAD, State.DISCARDED, *([State.SENT] if sent else [])]
+    found = operations.select(ids=ids, states=states, **which)
+    added = 0
+    if ids and which["destination"] and not dry_run:
+        added = sum(operations.deliver_also(id_, which["destination"], who=who(why)) for id_ in ids)
+    changed = _in_parts(found, lambda part: operations.replay(part, who=who(why)), "Replaying", dry_run, json_)
+    _report("replayed", found, changed + added, dry_run=dry_run, json_=json_)
+
+
+@click.command()
+@_which
+@click.option("--yes", is_flag=True, help="Don't ask.")
+@click.pass_obj
+@as_json
+def discard(
+    obj: Context, *, ids: tuple[str, ...], dry_run: bool, why: str, yes: bool, json_: bool, **which: Any  # noqa: ANN401
+) -> None:
+    """Give up deliveries that wait or are dead, or quarantined bodies by their ID."""
+    operations = obj.ready.operations
+    quarantined = [one["id"] for one in operations.quarantined() if one["id"] in ids]
+    found = operations.select(ids=ids, states=[State.DUE, State.DEAD], **which)
+    number = len(found) + len(quarantined)
+    if number and not dry_run and not yes:
+        click.confirm(f"Give up {number}? They will not be delivered.", abort=True, err=True)
+    changed = _in_parts(found, lambda part: operations.discard(part, who=who(why)), "Discarding", dry_run, json_)
+    if quarantined and not dry_run:
+        changed += operations.discard_quarantined(quarantined, who=who(why))
+    shown = [*found, *((id_, "(quarantine)", "quarantined") for id_ in quarantined)]
+    _report("discarded", shown, changed, dry_run=dry_run, json_=json_)
+
+
+def _in_parts(
+    found: Sequence[Any], act: Callable[[Sequence[Any]], int], label: str, dry_run: bool, json_: bool  # noqa: FBT001
+) -> int:
+    if dry_run:
+        return 0
+    changed = 0
+    hidden = json_ or not sys.stderr.isatty() or len(found) <= CHUNK
+    with click.progressbar(range(0, len(found), CHUNK), label=label, hidden=hidden, file=sys.stderr) as parts:
+        for start in parts:
+            changed += act(found[start : start + CHUNK])
+    return changed
+
+
+def _report(
+    verb: str, found: Sequence[tuple[str, str, str]], changed: int, *, dry_run: bool, json_: bool
+) -> None:
+    rows = [{"id": id_, "destination": destination, "state": state} for id_, destination, state in found]
+    count = len(found) if dry_run else changed
+    if dry_run:
+        text = table(rows, ("id", "destination", "state"), empty="Nothing fits.") + f"\n{count} would be {verb}."
+    else:
+        text = f"{count} {verb}."
+    say({"ok": bool(count), "dry_run": dry_run, verb: count, "deliveries": rows}, text, json_=json_)
+    sys.exit(0 if count else 1)
+
+
+@click.command()
+@click.argument("id_", metavar="ID")
+@click.option("--file", "file", type=click.File("rb"), help="The repaired body (- for standard input); else your editor opens.")
+@click.option("--release", "release_", is_flag=True, help="Also release it, in the same step.")
+@click.option("--why", default="", metavar="TEXT", help="A reason, for the audit (no personal data).")
+@click.pass_obj
+@as_json
+def repair(obj: Context, *, id_: str, file: Any, release_: bool, why: str, json_: bool) -> None:  # noqa: ANN401
+    """Mend a quarantined body: in your editor, or with --file."""
+    operations = obj.ready.operations
+    before = operations.quarantined_body(id_)
+    body = file.read() if file is not None else _edited(before)
+    if release_:
+        read = operations.release(id_, body=body, who=who(why))
+    else:
+        read = operations.repair(id_, body, who=who(why))
+    if isinstance(read, Rejection):
+        _rejected(id_, read, kept=not release_, json_=json_)
+    verb = "released" if release_ else "repaired"
+    text = f"{id_} is {verb}." + ("" if release_ else f" It reads as a lead now: `leadwire release {id_}`.")
+    say({"ok": True, "id": id_, "status": verb}, text, json_=json_)
+
+
+def _edited(before: bytes) -> bytes:
+    if not sys.stdin.isatty():
+        msg = "No terminal for an editor: give the repaired body with --file FILE, or --file - and standard input."
+        raise NotPossible(msg)
+    after = click.edit(before.decode("utf-8", "replace"), extension=".json")
+    if after is None:
+        msg = "Nothing was changed."
+        raise NotPossible(msg)
+    return after.encode()
+
+
+def _rejected(id_: str, read: Rejection, *, kept: bool, json_: bool) -> None:
+    document = {"ok": False, "id": id_, "title": read.title, "detail": read.detail, "errors": read.errors}
+    tail = "Your text is kept; repair it again." if kept else "Nothing was changed."
+    say(document, f"{id_} is still no lead. {read.title}: {read.detail} {tail}", json_=json_)
+    sys.exit(1)
+
+
+@click.command()
+@click.argument("id_", metavar="ID")
+@click.option("--why", default="", metavar="TEXT", help="A reason, for the audit (no personal data).")
+@click.pass_obj
+@as_json
+def release(obj: Context, *, id_: str, why: str, json_: bool) -> None:
+    """Let a quarantined body flow as the lead it holds."""
+    read = obj.ready.operations.release(id_, who=who(why))
+    if isinstance(read, Rejection):
+        _rejected(id_, read, kept=False, json_=json_)
+    found = obj.ready.operations.show(id_)
+    say({"ok": True, "id": id_, "status": found["status"]}, f"{id_} is released.", json_=json_)
+
+
+@click.command()
+@click.option("--email", required=True, metavar="ADDRESS")
+@click.option("--yes", is_flag=True, help="Don't ask.")
+@click.option("--why", default="", metavar="TEXT", help="A reason, for the audit (no personal data).")
+@click.pass_obj
+@as_json
+def erase(obj: Context, *, email: str, yes: bool, why: str, json_: bool) -> None:
+    """Forget a person: leads and quarantined bodies with this e-mail address; says which destinations still hold them."""
+    operations = obj.ready.operations
+    ids = operations.find_person(email)
+    if ids and not yes:
+        click.confirm(f"Erase {len(ids)} leads of this person? This can't be undone.", abort=True, err=True)
+    held = operations.erase(ids, who=who(why))
+    text = f"{len(ids)} erased here."
+    if held:
+        rows = table(held, ("id", "destination", "remote_id"), empty="")
+        text += f" These destinations have them still; erase them there:\n{rows}"
+    say({"ok": bool(ids), "erased": ids, "destinations": held}, text, json_=json_)
+    sys.exit(0 if ids else 1)
+
+
+@click.command()
+@click.option("--yes", is_flag=True, help="Don't ask.")
+@click.pass_obj
+@as_json
+def purge(obj: Context, *, yes: bool, json_: bool) -> None:
+    """Delete what is older than [retention] and [test_leads] say; what still waits for a destination stays."""
+    if not yes:
+        kept = obj.wiring.settings.retention
+        click.confirm(f"Delete what is older than {kept.leads_days} days (and so on)?", abort=True, err=True)
+    counts = obj.ready.operations.purge(who=who())
+    text = ", ".join(f"{number} {name.replace('_', ' ')}" for name, number in counts.items())
+    say({"ok": True, "purged": counts}, f"Deleted: {text}.", json_=json_)
+
+
+COMMANDS = [replay, discard, repair, release, erase, purge]

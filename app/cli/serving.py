@@ -1,0 +1,147 @@
+"""`serve`, `work`, `check`, `keys`: running it, and seeing whether it would run."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from app.cli.output import as_json, fail, say, steps
+from app.log import configure_logging, logger
+from app.serving import AddressInUse, end_with_parent, serve as run_server
+from app.settings import ConfigError, find_config, issue_secrets, new_key
+from app.store import StoreUnavailable
+from app.worker import work as run_worker
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from app.cli import Context
+    from app.wiring import Wiring
+
+STORE_PATIENCE = 30.0  # seconds that a database may take to come up with us
+
+
+@click.command()
+@click.option("--no-worker", is_flag=True, help="Only receive; deliver with `leadwire work`, on any host.")
+@click.pass_obj
+def serve(obj: Context, *, no_worker: bool) -> None:
+    """Receive leads and deliver them (receiver, worker and console in one process group)."""
+    configure_logging()
+    try:
+        path = find_config(obj.config)
+        made = issue_secrets(path)
+        _migrate(obj.wiring)
+        _banner(obj.wiring, made)
+        run_server(obj.wiring.settings, config=str(path) if path else None, with_worker=not no_worker)
+    except (ConfigError, AddressInUse) as exc:
+        fail(str(exc), json_=False, status=2)
+    except StoreUnavailable as exc:
+        fail(f"{obj.wiring.settings.where}: [store] url: the store can't be used. {exc}", json_=False)
+
+
+@click.command()
+@click.pass_obj
+def work(obj: Context) -> None:
+    """Deliver leads, without receiving any; any number of these on PostgreSQL."""
+    configure_logging()
+    end_with_parent()
+    try:
+        _migrate(obj.wiring)
+    except ConfigError as exc:
+        fail(str(exc), json_=False, status=2)
+    except StoreUnavailable as exc:
+        fail(f"The store can't be used. {exc}", json_=False)
+    sys.exit(0 if run_worker(obj.wiring) else 1)
+
+
+def _migrate(wiring: Wiring) -> None:
+    ends = time.monotonic() + STORE_PATIENCE
+    while True:
+        try:
+            wiring.store.migrate()
+        except StoreUnavailable as exc:
+            if time.monotonic() > ends:
+                raise
+            logger("serving").warning("store.awaited", reason=str(exc))
+            time.sleep(1)
+        else:
+            return
+
+
+def _banner(wiring: Wiring, made: list[Path]) -> None:
+    """Tell a person where to go; on standard error, because standard output is the log."""
+    settings = wiring.settings
+    lines = [f"Leadwire runs on {settings.server.public_url}"]
+    lines += [f"  made {path} (only you can read it)" for path in made]
+    for name, source in settings.sources.items():
+        key = source.keys[0]
+        # Keys from the environment were given to us by somebody who knows them.
+        shown = key.reveal() if key.reference.startswith("file:") or sys.stderr.isatty() else f"({key.reference})"
+        lines.append(f"  paste into Partner Center ({name}):  {settings.server.public_url}/leads?code={shown}")
+    lines += ["  see it work:  leadwire send-test", "  stop with Ctrl-C"]
+    click.echo("\n".join(lines), err=True)
+
+
+@click.command()
+@click.option("--offline", is_flag=True, help="Only the configuration; call nobody.")
+@click.pass_obj
+@as_json
+def check(obj: Context, *, offline: bool, json_: bool) -> None:
+    """Check the configuration, then the store and each destination for real; exit 1 if anything is wrong."""
+    wiring = obj.wiring
+    if offline:
+        say({"ok": True, "destinations": []}, f"{wiring.settings.where}: nothing wrong", json_=json_)
+        return
+    wiring.store.migrate()
+    wiring.store.check_writable()
+    found = _check_all(wiring, quiet=json_)
+    wiring.operations.probe_now({one["name"] for one in found if one["ok"]})
+    ok = all(one["ok"] for one in found)
+    lines = [f"ok      {wiring.store.name}: writable"]
+    for one in found:
+        lines.append(f"{'ok    ' if one['ok'] else 'WRONG '}  {one['name']} ({one['type']}): {one['detail']}")
+        if not one["ok"]:
+            lines += [f"        {one['code']}", steps(one["remedy"], indent="        ")]
+    say({"ok": ok, "destinations": found}, "\n".join(lines), json_=json_)
+    sys.exit(0 if ok else 1)
+
+
+def _check_all(wiring: Wiring, *, quiet: bool) -> list[dict[str, Any]]:
+    names = list(wiring.settings.destinations)
+    with ThreadPoolExecutor(max_workers=max(1, len(names))) as pool:
+        futures = {pool.submit(_check_one, wiring, name): name for name in names}
+        hidden = quiet or not sys.stderr.isatty()
+        with click.progressbar(as_completed(futures), len(futures), "Checking", hidden=hidden, file=sys.stderr) as bar:
+            found = {futures[future]: future.result() for future in bar}
+    return [found[name] for name in names]
+
+
+def _check_one(wiring: Wiring, name: str) -> dict[str, Any]:
+    lane = wiring.lane(name, worker="check")
+    code, detail = lane.check()
+    lane.destination.close()
+    result: dict[str, Any] = {"name": name, "type": lane.type, "ok": code is None, "code": code, "detail": detail}
+    if code is not None:
+        result["remedy"] = list(wiring.catalogue.get(code).remedy)
+    return result
+
+
+@click.group()
+def keys() -> None:
+    """Make keys for sources."""
+
+
+@keys.command()
+@click.option("--json", "json_", is_flag=True, help="Answer in JSON.")
+def new(*, json_: bool) -> None:
+    """Print a fresh key for a source; put it where `keys` of the source points, next to the old one while you rotate."""
+    key = new_key()
+    click.echo(json.dumps({"key": key}) if json_ else key)
+
+
+COMMANDS = [serve, work, check, keys]

@@ -1,0 +1,149 @@
+"""`send-test`: does a lead arrive? `explain`: what does this error mean?"""
+
+from __future__ import annotations
+
+import sys
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import click
+import requests
+
+from app.cli.output import as_json, say, steps
+from app.operations import NotPossible
+from app.store.tables import State
+
+if TYPE_CHECKING:
+    from app.catalogue import Entry
+    from app.cli import Context
+    from app.wiring import Wiring
+
+LOOK_EVERY = 0.1  # seconds
+
+
+@click.command(name="send-test")
+@click.option("--url", metavar="URL", help="Where to post it, key included; else this server's own address.")
+@click.option("--source", metavar="NAME", help="Whose key to use; else the first source's.")
+@click.option("--timeout", type=click.FloatRange(min=0.1), default=60.0, show_default=True, metavar="SECONDS")
+@click.pass_obj
+@as_json
+def send_test(obj: Context, *, url: str | None, source: str | None, timeout: float, json_: bool) -> None:
+    """Post a test lead as Microsoft does and follow it until every destination has it; exit 0 only then."""
+    wiring = obj.ready
+    ends = time.monotonic() + timeout
+    id_ = _post(url or _own_url(wiring, source), timeout)
+    hidden = json_ or not sys.stderr.isatty()
+    with click.progressbar(length=100, label=f"Following {id_}", hidden=hidden, file=sys.stderr) as bar:
+        found = _follow(wiring, id_, ends, bar)
+    missing = [one for one in found["deliveries"] if one["state"] != State.SENT]
+    found["ok"] = not missing
+    say(found, _story(wiring, found), json_=json_)
+    sys.exit(1 if missing else 0)
+
+
+def _own_url(wiring: Wiring, source: str | None) -> str:
+    sources = wiring.settings.sources
+    name = source or next(iter(sources))
+    if name not in sources:
+        msg = f"No source {name!r} is configured; there are: {', '.join(sources)}."
+        raise NotPossible(msg)
+    host, port = wiring.settings.server.address
+    local = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104  (listening there, not here)
+    host_text = f"[{local}]" if ":" in local else local
+    return f"http://{host_text}:{port}/leads?code={quote(sources[name].keys[0].reveal())}"
+
+
+def _post(url: str, timeout: float) -> str:
+    """Post the documented test lead.
+
+    Raises:
+        NotPossible: it was not taken; the message has no key in it.
+
+    """
+    shown = url.partition("?")[0]
+    mark = f"MSFT_TEST_{datetime.now(UTC):%Y%m%d%H%M%S%f}"
+    person = {"FirstName": mark, "LastName": mark, "Email": f"{mark}@test.com", "Phone": "1234567890"}
+    body = {
+        "UserDetails": {**person, "Country": "US", "Company": mark, "Title": mark},
+        "LeadSource": "AzureMarketplace",
+        "ActionCode": "INS",
+        "OfferTitle": "Contoso Test",
+        "Description": mark,
+    }
+    try:
+        answer = requests.post(url, json=body, timeout=timeout, allow_redirects=False)
+    except requests.RequestException as exc:
+        msg = f"{shown} can't be reached ({type(exc).__name__}). Is `leadwire serve` running?"
+        raise NotPossible(msg) from None
+    try:
+        document = answer.json()
+    except ValueError:
+        document = {}
+    if answer.status_code != 202:  # noqa: PLR2004
+        title = document.get("title", "no Leadwire answers there") if isinstance(document, dict) else ""
+        msg = f"{shown} answered {answer.status_code}: {title}."
+        raise NotPossible(msg)
+    return str(document["id"])
+
+
+def _follow(wiring: Wiring, id_: str, ends: float, bar: Any) -> dict[str, Any]:  # noqa: ANN401
+    while True:
+        try:
+            found = wiring.operations.show(id_)
+        except NotPossible:
+            msg = f"The lead was taken as {id_}, but this configuration's store doesn't have it: it went elsewhere."
+            raise NotPossible(msg) from None
+        deliveries = found["deliveries"]
+        done = sum(one["state"] == State.SENT for one in deliveries)
+        settled = all(one["state"] not in (State.DUE, State.SENDING) for one in deliveries)
+        bar.update(round(100 * done / max(1, len(deliveries))) - bar.pos)
+        if settled or time.monotonic() > ends:
+            return found
+        time.sleep(LOOK_EVERY)
+
+
+def _story(wiring: Wiring, found: dict[str, Any]) -> str:
+    lines = [f"Test lead {found['id']}"]
+    for one in found["deliveries"]:
+        code = one["attempts"][-1]["code"] if one["attempts"] else None
+        if one["state"] == State.SENT or code is None:
+            lines.append(f"  {one['destination']}: {one['state']}")
+        else:
+            entry = wiring.catalogue.get(code)
+            lines.append(f"  {one['destination']}: {one['state']}, {code}: {entry.title}")
+            lines.append(steps(entry.remedy, indent="    "))
+    if not found["deliveries"]:
+        lines.append("  kept, and delivered nowhere: [test_leads] or [[routes]] send it to no destination")
+    elif not found["ok"] and wiring.operations.worker_silent_for() is None:
+        lines.append("  No worker is running: `leadwire serve` starts one, `leadwire work` is one.")
+    return "\n".join(lines)
+
+
+@click.command()
+@click.argument("text", required=False)
+@click.pass_obj
+@as_json
+def explain(obj: Context, *, text: str | None, json_: bool) -> None:
+    """Say what an error TEXT means and what to do (standard input without TEXT); exit 1 if unknown or unclear."""
+    pasted = text if text is not None else sys.stdin.buffer.read().decode("utf-8", "replace")
+    found = obj.wiring.catalogue.explain(pasted)
+    if found.entry is not None:
+        say(found.entry.as_dict(), _entry_text(found.entry), json_=json_)
+        return
+    if found.candidates:
+        names = "\n".join(f"  {one.code}: {one.title}" for one in found.candidates)
+        document = {"code": None, "candidates": [one.as_dict() for one in found.candidates]}
+        say(document, f"Several causes fit:\n{names}", json_=json_)
+    else:
+        say({"code": None, "candidates": []}, "The catalogue does not know this error.", json_=json_)
+    sys.exit(1)
+
+
+def _entry_text(entry: Entry) -> str:
+    parts = [f"{entry.code}: {entry.title}", "", entry.cause, "", f"Who acts: {entry.owner}", steps(entry.remedy)]
+    return "\n".join([*parts, f"More: {entry.doc}"] if entry.doc else parts)
+
+
+COMMANDS = [send_test, explain]

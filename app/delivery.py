@@ -1,0 +1,180 @@
+"""The second half of a lead's life: claimed, sent, what came of it understood, decided and written down."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from app.destinations.base import DeliveryFailed, Outcome, Parcel, Postponed, Sent
+from app.log import logger
+from app.retry import Verdict, decide
+from app.store.outbox import Claim, LaneState, Outbox, Result
+from app.store.tables import State, from_ms, iso, to_ms
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import timedelta
+
+    from app.catalogue import Catalogue
+    from app.destinations.base import Destination
+
+log = logger("delivery")
+UNKNOWN = "uncatalogued"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lane:
+    """The way to one destination: what it takes to move a batch along it once."""
+
+    name: str
+    type: str
+    destination: Destination
+    outbox: Outbox
+    catalogue: Catalogue
+    schedule: Sequence[timedelta]
+    now: Callable[[], datetime]
+
+    def step(self) -> int | None:
+        """Probe or deliver once, if it is time; else give when to come again (ms), None if nothing waits."""
+        now = to_ms(self.now())
+        state = self.outbox.lane(self.name, now=now)
+        if state.next_at is None or state.next_at > now:
+            return state.next_at
+        if state.parked:
+            self._probe(now)
+        else:
+            self._deliver(state, now)
+        return now
+
+    def _probe(self, now: int) -> None:
+        """Ask a parked destination whether it is mended; if so the lane flows again, one lead at first."""
+        if not self.outbox.take_probe(self.name, now=now):
+            return
+        code = self.check()[0]
+        self.outbox.record_probe(self.name, code=code)
+        log.info("destination.probed", destination=self.name, code=code, green=code is None)
+
+    def check(self) -> tuple[str | None, str]:
+        """Try the destination for real: the catalogue code of what is wrong (None: nothing) and a line about it."""
+        try:
+            return None, self.destination.check()
+        except DeliveryFailed as failure:
+            entry = self._entry(failure)
+            return entry.code, entry.title
+        except Exception as exc:  # noqa: BLE001  (an adapter's own fault must not stop the lane)
+            return UNKNOWN, _own_fault(exc, destination=self.name)
+
+    def _deliver(self, state: LaneState, now: int) -> None:
+        limit = 1 if state.probes else self.destination.max_batch
+        claims = self.outbox.claim(self.name, limit=limit, now=now)
+        if not claims:
+            return
+        begun = time.monotonic()
+        outcomes = self._send([_parcel(claim, self.name) for claim in claims])
+        duration_ms = round((time.monotonic() - begun) * 1000)
+        now = to_ms(self.now())
+        results = [
+            self._result(claim, outcome, now=now, duration_ms=duration_ms)
+            for claim, outcome in zip(claims, outcomes, strict=True)
+        ]
+        kept = self.outbox.record(self.name, results, now=now)
+        for result in results:
+            self._log(result, batch=len(results), stood=result in kept)
+
+    def _send(self, parcels: Sequence[Parcel]) -> Sequence[Outcome]:
+        try:
+            outcomes = list(self.destination.send(parcels))
+        except DeliveryFailed as failure:
+            return [failure] * len(parcels)
+        except Exception as exc:  # noqa: BLE001  (whatever an adapter or its SDK does, the leads must not be lost)
+            return [DeliveryFailed(detail=_own_fault(exc, destination=self.name))] * len(parcels)
+        if len(outcomes) != len(parcels):
+            log.error("destination.miscounted", destination=self.name, parcels=len(parcels), outcomes=len(outcomes))
+            return [DeliveryFailed(detail="a wrong number of outcomes")] * len(parcels)
+        return outcomes
+
+    def _entry(self, failure: DeliveryFailed):  # noqa: ANN202  (typed by the catalogue)
+        return self.catalogue.translate(self.type, code=failure.code, status=failure.status, detail=failure.detail)
+
+    def _result(self, claim: Claim, outcome: Outcome, *, now: int, duration_ms: int) -> Result:
+        verdict, code, raw_code, status, remote_id = Verdict.DONE, None, None, None, None
+        state, due_at, tries = str(State.SENT), now, claim.tries
+        if isinstance(outcome, Sent):
+            remote_id = outcome.remote_id
+        elif isinstance(outcome, Postponed):
+            state, due_at, verdict = State.DUE, to_ms(outcome.until), Verdict.RETRY
+        else:
+            entry = self._entry(outcome)
+            decision = decide(
+                entry.verdict, tries=claim.tries, schedule=self.schedule, retry_after=outcome.retry_after
+            )
+            verdict, code, raw_code, status = entry.verdict, entry.code, outcome.code, outcome.status
+            state, due_at, tries = decision.state, now + round(decision.wait.total_seconds() * 1000), decision.tries
+        return Result(
+            claim=claim,
+            state=state,
+            due_at=due_at,
+            tries=tries,
+            verdict=verdict,
+            code=code,
+            raw_code=raw_code[:80] if raw_code else None,
+            status=status,
+            remote_id=remote_id,
+            duration_ms=duration_ms,
+            attempted=not isinstance(outcome, Postponed),
+        )
+
+    def _log(self, result: Result, *, batch: int, stood: bool) -> None:
+        if not result.attempted:
+            return
+        claim = result.claim
+        log.info(
+            "delivery.attempted",
+            lead=claim.receipt_id,
+            delivery=delivery_id(claim.receipt_id, self.name),
+            destination=self.name,
+            type=self.type,
+            attempt=claim.number,
+            code=result.code,
+            raw_code=result.raw_code,
+            status=result.status,
+            verdict=result.verdict if result.code else "sent",
+            state=result.state if stood else "lease lost",
+            next_at=iso(result.due_at) if result.state == State.DUE else None,
+            tries=result.tries,
+            batch=batch,
+            test=claim.test,
+            duration_ms=result.duration_ms,
+        )
+
+
+def delivery_id(receipt_id: str, destination: str) -> str:
+    """Give the id of a delivery: always the same for a lead and a destination's name, so that writes repeat safely."""
+    return str(uuid.uuid5(uuid.UUID(receipt_id), destination))
+
+
+def _parcel(claim: Claim, destination: str) -> Parcel:
+    return Parcel(
+        delivery_id=delivery_id(claim.receipt_id, destination),
+        lead_id=claim.receipt_id,
+        received_at=from_ms(claim.received_at),
+        source=claim.source,
+        test=claim.test,
+        lead=claim.lead,
+        withheld_domain=claim.email_domain,
+        redelivery=claim.number > 1,
+    )
+
+
+def _own_fault(exc: Exception, *, destination: str) -> str:
+    """Log where an unforeseen exception came from; its message may hold a person's data and is not repeated."""
+    frames = []
+    trace = exc.__traceback__
+    while trace is not None:
+        frames.append(f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}")
+        trace = trace.tb_next
+    log.error("destination.crashed", destination=destination, exception=type(exc).__name__, frames=frames[-5:])
+    return type(exc).__name__

@@ -1,0 +1,207 @@
+"""The `email` destination: one mail a lead, a digest when many come, nothing personal unless asked for."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from app.destinations.base import DeliveryFailed, Postponed, Sent, http_session
+from app.destinations.email_graph import GraphTransport
+from app.destinations.email_settings import EmailSchema
+from app.destinations.email_smtp import SmtpTransport
+from app.destinations.email_text import Letter, Writer
+from app.destinations.entra import EntraToken
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from contextlib import AbstractContextManager
+
+    import requests
+
+    from app.destinations.base import DestinationSchema, Outcome, Parcel, Tools
+
+HOUR = timedelta(hours=1)
+MAILS_AN_HOUR = 10  # to customers' leads, beyond which they come together
+
+
+class Transport(Protocol):
+    """What brings letters away: SMTP or Graph."""
+
+    def connected(self) -> AbstractContextManager[Callable[[Letter], tuple[Outcome, DeliveryFailed | None]]]:
+        """Open for one batch; gives what takes a letter and says its outcome, and why to stop if so."""
+        ...
+
+    def check(self) -> str:
+        """Try everything but sending, and say in one line what was found."""
+        ...
+
+    def close(self) -> None:
+        """Let go of connections."""
+        ...
+
+
+class Pace:
+    """How many mails went out in the last hour; in memory, so a restart begins a fresh hour."""
+
+    def __init__(self) -> None:
+        """Begin with nothing sent."""
+        self._mailed: deque[datetime] = deque()
+        self._digest: datetime | None = None
+
+    def room(self, now: datetime) -> int:
+        """Count the single mails that may still go out."""
+        self._mailed = deque(at for at in self._mailed if _within_hour(at, now))
+        return max(0, MAILS_AN_HOUR - len(self._mailed))
+
+    def digest_at(self, now: datetime) -> datetime:
+        """Say from when a digest may go out: `now` if at once."""
+        if self._digest is None or not _within_hour(self._digest, now):
+            return now
+        return self._digest + HOUR
+
+    def mailed(self, now: datetime) -> None:
+        """Count a single mail."""
+        self._mailed.append(now)
+
+    def digested(self, now: datetime) -> None:
+        """Note that a digest went out."""
+        self._digest = now
+
+
+class Email:
+    """A mailbox of the team as a destination."""
+
+    schema: ClassVar[type[DestinationSchema]] = EmailSchema
+    takes_notices: ClassVar[bool] = True
+    max_batch: int = 100
+    patience: float = 90.0  # seconds for one `send`; what wasn't reached by then comes again, well inside the lease
+
+    def __init__(self, name: str, settings: Mapping[str, Any], tools: Tools, *, timeout: float = 30.0) -> None:
+        """Take validated settings; `timeout` is the seconds a mail server may take for one answer."""
+        self.name = name
+        self._settings = settings
+        self._tools = tools
+        self._timeout = timeout
+        self._pace = Pace()
+        self._session: requests.Session | None = None
+        self._made: Transport | None = None
+        self._writer = Writer(
+            sender=settings["from_address"],
+            recipients=settings["to"],
+            public_url=tools.public_url,
+            personal=settings["personal_data"] == "include",
+        )
+
+    def send(self, parcels: Sequence[Parcel]) -> Sequence[Outcome]:
+        """Mail each parcel by itself while the hour has room, else all in one digest, else ask for them later.
+
+        Raises:
+            DeliveryFailed: connecting or signing in failed; nothing was sent.
+
+        """
+        now = self._tools.now()
+        tests = [parcel for parcel in parcels if parcel.test]
+        singles, together, until = self._planned([parcel for parcel in parcels if not parcel.test], now)
+        posts = [(self._writer.letter(parcel, now=now), [parcel]) for parcel in singles + tests]
+        if together:
+            posts.insert(0, (self._writer.digest(together, now=now), together))
+        outcomes = self._posted(posts, alone=until is None)
+        self._count(outcomes, singles=singles, together=together, now=now)
+        later = Postponed(until or now)
+        return [outcomes.get(parcel.delivery_id, later) for parcel in parcels]
+
+    def check(self) -> str:
+        """Connect, secure, sign in and ask whether we may send; no mail goes out.
+
+        Raises:
+            DeliveryFailed: what `send` would run into.
+
+        """
+        return self._transport().check()
+
+    def close(self) -> None:
+        """Let go of connections."""
+        if self._made is not None:
+            self._made.close()
+        if self._session is not None:
+            self._session.close()
+        self._made = self._session = None
+
+    def _planned(self, customers: list[Parcel], now: datetime) -> tuple[list[Parcel], list[Parcel], datetime | None]:
+        """Divide into those mailed singly, those mailed together, and until when they wait otherwise."""
+        if len(customers) <= self._pace.room(now):
+            return customers, [], None
+        start = self._pace.digest_at(now)
+        return ([], customers, None) if start <= now else ([], [], start)
+
+    def _posted(self, posts: list[tuple[Letter, list[Parcel]]], *, alone: bool) -> dict[str, Outcome]:
+        """Give the outcome of each delivery that was tried; `alone`: a failure of all may be raised as one."""
+        try:
+            given = self._delivered([letter for letter, _ in posts])
+        except DeliveryFailed as failed:
+            if alone:
+                raise
+            given = [failed] * len(posts)
+        return {
+            parcel.delivery_id: outcome
+            for (_, parcels), outcome in zip(posts, given, strict=False)  # shorter when patience ran out
+            for parcel in parcels
+        }
+
+    def _delivered(self, letters: list[Letter]) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+        if not letters:
+            return outcomes
+        start, broken = time.monotonic(), None
+        with self._transport().connected() as post:
+            for letter in letters:
+                if broken is None and outcomes and time.monotonic() - start > self.patience:
+                    break
+                outcome, broken = (broken, broken) if broken else post(letter)
+                outcomes.append(outcome)
+        return outcomes
+
+    def _count(
+        self, outcomes: dict[str, Outcome], *, singles: list[Parcel], together: list[Parcel], now: datetime
+    ) -> None:
+        for parcel in singles:
+            if isinstance(outcomes.get(parcel.delivery_id), Sent):
+                self._pace.mailed(now)
+        if together and isinstance(outcomes.get(together[0].delivery_id), Sent):
+            self._pace.digested(now)
+
+    def _transport(self) -> Transport:
+        """Make the transport at its first use: sessions belong to the lane's thread."""
+        if self._made is None:
+            if self._settings["transport"] == "graph":
+                token = self._token(scope=f"{self._settings['graph_url'].rstrip('/')}/.default")
+                self._made = GraphTransport(self._settings, token=token, session=self._http(), now=self._tools.now)
+            else:
+                oauth = self._settings["auth"] == "oauth"
+                token_or_none = self._token(scope=self._settings["scope"]) if oauth else None
+                self._made = SmtpTransport(self._settings, token=token_or_none, timeout=self._timeout)
+        return self._made
+
+    def _token(self, *, scope: str) -> EntraToken:
+        given = self._settings
+        return EntraToken(
+            authority=given["authority"],
+            tenant_id=given["tenant_id"],
+            client_id=given["client_id"],
+            secret=given["client_secret"],
+            scope=scope,
+            session=self._http(),
+            now=self._tools.now,
+        )
+
+    def _http(self) -> requests.Session:
+        if self._session is None:
+            self._session = http_session(self._settings["ca_bundle"])
+        return self._session
+
+
+def _within_hour(at: datetime, now: datetime) -> bool:
+    """Say whether `at` is less than an hour ago; not if the clock was set back meanwhile."""
+    return timedelta() <= now - at < HOUR

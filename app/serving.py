@@ -1,0 +1,184 @@
+"""The processes of `leadwire serve`: receivers under Granian, one worker beside them, none left behind.
+
+    serve (this process) ── Granian's receivers, [server] workers of them, respawned if one dies
+                         └─ leadwire work, started again if it dies
+
+Every child watches its parent and stops by itself when that is gone, so that even `kill -9` leaves nothing running.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from app import create_app
+from app.log import configure_logging, logger
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+    from app.settings import Settings
+
+log = logger("serving")
+THREADS = 32  # requests at once in one receiver; most of their time they wait for the disk
+STOP_WITHIN = 9  # seconds
+START_AGAIN_AFTER = 0.2  # seconds, doubled while a child keeps dying young
+LONGEST_PAUSE = 10.0
+YOUNG = 5.0
+PARENT = "LEADWIRE_PARENT"
+
+
+class AddressInUse(Exception):  # noqa: N818  (said to a person)
+    """Something else listens where we should."""
+
+
+def serve(settings: Settings, *, config: str | None, with_worker: bool) -> None:
+    """Receive (and deliver) until SIGTERM or SIGINT.
+
+    Raises:
+        AddressInUse: the address is taken.
+
+    """
+    check_address(settings)
+    if config:
+        os.environ["LEADWIRE_CONFIG"] = config
+    os.environ[PARENT] = str(os.getpid())
+    stopping = threading.Event()
+    worker = _Child([sys.executable, "-m", "app", "work"], stopping) if with_worker else None
+    if worker is not None:
+        worker.start()
+    log.info("server.started", bind=settings.server.bind, receivers=settings.server.workers, worker=with_worker)
+    pause = START_AGAIN_AFTER
+    while not stopping.is_set():
+        begun = time.monotonic()
+        server = _granian(settings, stopping, worker)
+        with contextlib.suppress(SystemExit):  # Granian's way to say that receivers kept dying
+            server.serve()
+        if not stopping.is_set():
+            pause = min(pause * 2, LONGEST_PAUSE) if time.monotonic() - begun < YOUNG else START_AGAIN_AFTER
+            log.error("server.restarting", pause=pause)
+            stopping.wait(pause)
+    if worker is not None:
+        worker.join()
+    log.info("server.stopped")
+
+
+def _granian(settings: Settings, stopping: threading.Event, worker: _Child | None) -> Any:  # noqa: ANN401
+    from granian import Granian  # noqa: PLC0415  (only the serving process needs it)
+    from granian.constants import Interfaces  # noqa: PLC0415
+
+    host, port = settings.server.address
+    server = Granian(
+        "app.serving:receiver",
+        address=host,
+        port=port,
+        interface=Interfaces.WSGI,
+        factory=True,
+        workers=settings.server.workers,
+        blocking_threads=THREADS,
+        websockets=False,
+        respawn_failed_workers=True,
+        workers_kill_timeout=STOP_WITHIN - 1,
+        log_enabled=False,
+    )
+    interrupt = server.signal_handler_interrupt
+
+    def stop(*_: object) -> None:
+        stopping.set()
+        if worker is not None:
+            worker.terminate()
+        interrupt()
+
+    server.signal_handler_interrupt = stop  # type: ignore[method-assign]
+    return server
+
+
+def receiver() -> Flask:
+    """Make the application inside a receiver process."""
+    configure_logging()
+    end_with_parent()
+    return create_app()
+
+
+def end_with_parent() -> None:
+    """Stop this process when the one that started it is gone."""
+    expected = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == expected:
+            time.sleep(0.3)
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(STOP_WITHIN)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="parent watch", daemon=True).start()
+
+
+def check_address(settings: Settings, *, patience: float = 3.0) -> None:
+    """See that nobody listens there: Granian shares ports, and two Leadwires on one would take half the leads each.
+
+    Waits a moment for a predecessor that is on its way out.
+    """
+    host, port = settings.server.address
+    ends = time.monotonic() + patience
+    while True:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+            except OSError as exc:
+                if time.monotonic() > ends:
+                    msg = f"{settings.where}: [server] bind: can't listen on {settings.server.bind}: {exc.strerror}."
+                    raise AddressInUse(msg) from exc
+            else:
+                return
+        time.sleep(0.2)
+
+
+class _Child:
+    """A child process that is started again whenever it dies, until we stop."""
+
+    def __init__(self, command: list[str], stopping: threading.Event) -> None:
+        self._command = command
+        self._stopping = stopping
+        self._process: subprocess.Popen[bytes] | None = None
+        self._thread = threading.Thread(target=self._keep, name="worker keeper")
+
+    def start(self) -> None:
+        self._process = subprocess.Popen(self._command)  # noqa: S603  (our own interpreter, our own module)
+        self._thread.start()
+
+    def terminate(self) -> None:
+        if self._process is not None:
+            self._process.terminate()
+
+    def join(self) -> None:
+        """Wait for the child's graceful end, then for the keeper."""
+        if self._process is not None:
+            try:
+                self._process.wait(STOP_WITHIN)
+            except subprocess.TimeoutExpired:
+                log.error("worker.killed", reason="it did not stop in time; what it held is delivered by the next one")
+                self._process.kill()
+        self._thread.join()
+
+    def _keep(self) -> None:
+        pause = START_AGAIN_AFTER
+        while self._process is not None:
+            begun = time.monotonic()
+            status = self._process.wait()
+            if self._stopping.is_set():
+                return
+            pause = min(pause * 2, LONGEST_PAUSE) if time.monotonic() - begun < YOUNG else START_AGAIN_AFTER
+            log.error("worker.died", status=status, again_in=pause)
+            if self._stopping.wait(pause):
+                return
+            self._process = subprocess.Popen(self._command)  # noqa: S603

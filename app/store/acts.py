@@ -1,0 +1,242 @@
+"""What people change: replay, discard, repair, release, erase, purge. Each act leaves an audit row in its transaction."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from app.store.inbox import delivery_row, lead_columns
+from app.store.tables import (
+    State,
+    Status,
+    attempts,
+    audit,
+    deliveries,
+    duplicate_keys,
+    lanes,
+    quarantine,
+    receipts,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy.engine import Connection
+
+    from app.store.engine import Store
+    from app.store.inbox import Arrival, Quarantined
+
+CHUNK = 500  # rows a transaction in what may touch very many: senders must not wait behind it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """Which deliveries: of these leads, this destination, with this code, of leads received since (ms)."""
+
+    ids: tuple[str, ...] = ()
+    destination: str | None = None
+    code: str | None = None
+    since: int | None = None
+    states: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Who:
+    """Who acts and why, for the audit."""
+
+    actor: str
+    why: str = ""
+
+
+class Acts:
+    """Everything that people change."""
+
+    def __init__(self, store: Store) -> None:
+        """Take the store."""
+        self._store = store
+
+    def find(self, selection: Selection) -> list[tuple[str, str, str]]:
+        """Give lead, destination and state of every delivery selected."""
+        query = sa.select(deliveries.c.receipt_id, deliveries.c.destination, deliveries.c.state)
+        query = query.where(deliveries.c.state.in_(selection.states)).order_by(deliveries.c.receipt_id)
+        if selection.ids:
+            query = query.where(deliveries.c.receipt_id.in_(selection.ids))
+        if selection.destination is not None:
+            query = query.where(deliveries.c.destination == selection.destination)
+        if selection.code is not None:
+            query = query.where(deliveries.c.code == selection.code)
+        if selection.since is not None:
+            query = query.join(receipts).where(receipts.c.received_at >= selection.since)
+        with self._store.read() as connection:
+            return [(row[0], row[1], row[2]) for row in connection.execute(query)]
+
+    def replay(self, found: Sequence[tuple[str, str, str]], *, now: int, who: Who) -> int:
+        """Make deliveries due now with fresh patience, and have parked destinations among them probed; gives how many."""
+        fresh = {"state": State.DUE, "due_at": now, "tries": 0, "updated_at": now}
+        changed = self._change(found, fresh, "replay", now=now, who=who)
+        self.probe_now({destination for _, destination, _ in found}, now=now)
+        return changed
+
+    def discard(self, found: Sequence[tuple[str, str, str]], *, now: int, who: Who) -> int:
+        """Give up deliveries because a person said so; gives how many."""
+        return self._change(found, {"state": State.DISCARDED, "updated_at": now}, "discard", now=now, who=who)
+
+    def _change(
+        self, found: Sequence[tuple[str, str, str]], values: dict[str, Any], action: str, *, now: int, who: Who
+    ) -> int:
+        change = deliveries.update().where(
+            deliveries.c.receipt_id == sa.bindparam("b_receipt"),
+            deliveries.c.destination == sa.bindparam("b_name"),
+            # Only as it was when it was looked at: what has moved on since is left alone.
+            deliveries.c.state == sa.bindparam("b_state"),
+        )
+        changed = 0
+        for start in range(0, len(found), CHUNK):
+            with self._store.write() as connection:
+                for receipt_id, destination, state in found[start : start + CHUNK]:
+                    keys = {"b_receipt": receipt_id, "b_name": destination, "b_state": state}
+                    if connection.execute(change.values(**values), keys).rowcount:
+                        changed += 1
+                        _note(connection, action, f"{receipt_id} {destination}", now=now, who=who)
+                self._store.notify(connection)
+            self._store.wake()
+        return changed
+
+    def add_delivery(self, receipt_id: str, destination: str, *, now: int, who: Who) -> bool:
+        """Owe a lead to a destination that it was not routed to; tells whether that was new."""
+        row = self._store.insert(deliveries).values(delivery_row(receipt_id, destination, at=now))
+        with self._store.write() as connection:
+            added = connection.execute(row.on_conflict_do_nothing()).rowcount > 0
+            if added:
+                _note(connection, "replay", f"{receipt_id} {destination}", now=now, who=who)
+                self._store.notify(connection)
+        self._store.wake()
+        return added
+
+    def probe_now(self, destinations: set[str], *, now: int) -> None:
+        """Have parked destinations probed at once."""
+        parked = sa.and_(lanes.c.destination.in_(destinations), lanes.c.parked)
+        with self._store.write() as connection:
+            if connection.execute(lanes.update().where(parked).values(next_probe_at=now)).rowcount:
+                self._store.notify(connection)
+        self._store.wake()
+
+    def repair(self, id_: str, kept: Quarantined, *, now: int, who: Who) -> bool:
+        """Put another body in place of a quarantined one; tells whether it was there."""
+        row = {"body": kept.body, "length": kept.length, "error": json.dumps(kept.error)}
+        with self._store.write() as connection:
+            changed = connection.execute(
+                quarantine.update().where(quarantine.c.id == id_).values(content_type=kept.content_type, **row)
+            ).rowcount
+            _note(connection, "repair", id_, now=now, who=who)
+        return changed > 0
+
+    def release(self, id_: str, arrival: Arrival, *, now: int, who: Who) -> bool:
+        """Turn a quarantined body into the lead it holds, under the id its sender was told; tells if it was there."""
+        values = {
+            "status": arrival.status,
+            "test": arrival.test,
+            "email_domain": arrival.email_domain,
+            "person": arrival.person,
+            **lead_columns(arrival.lead),
+        }
+        waiting = sa.and_(receipts.c.id == id_, receipts.c.status == Status.QUARANTINED)
+        owed = [delivery_row(id_, name, at=now) for name in arrival.destinations]
+        with self._store.write() as connection:
+            if not connection.execute(receipts.update().where(waiting).values(**values)).rowcount:
+                return False
+            connection.execute(quarantine.delete().where(quarantine.c.id == id_))
+            if owed:
+                connection.execute(deliveries.insert(), owed)
+                self._store.notify(connection)
+            _note(connection, "release", id_, now=now, who=who)
+        self._store.wake()
+        return True
+
+    def discard_quarantined(self, ids: Sequence[str], *, now: int, who: Who) -> int:
+        """Give up quarantined bodies; gives how many."""
+        waiting = sa.and_(receipts.c.id.in_(ids), receipts.c.status == Status.QUARANTINED)
+        with self._store.write() as connection:
+            changed = connection.execute(receipts.update().where(waiting).values(status=Status.DISCARDED)).rowcount
+            connection.execute(quarantine.delete().where(quarantine.c.id.in_(ids)))
+            for id_ in ids:
+                _note(connection, "discard", id_, now=now, who=who)
+        return changed
+
+    def find_person(self, email: str, key: bytes) -> list[str]:
+        """Give the ids of everything that holds an address: the lead's own, or anywhere in its text."""
+        text = f"%{_like(email.casefold())}%"
+        query = sa.select(receipts.c.id).where(
+            sa.or_(receipts.c.person == key, sa.func.lower(receipts.c.lead).like(text, escape="\\"))
+        )
+        bodies = sa.select(quarantine.c.id, quarantine.c.body).where(quarantine.c.body.is_not(None))
+        with self._store.read() as connection:
+            ids = list(connection.execute(query).scalars())
+            ids += [row.id for row in connection.execute(bodies) if _holds(bytes(row.body), email)]
+        return sorted(set(ids))
+
+    def erase(self, ids: Sequence[str], *, now: int, who: Who) -> list[dict[str, Any]]:
+        """Forget who these leads were; gives the destinations that hold them, with their record ids."""
+        held: list[dict[str, Any]] = []
+        for start in range(0, len(ids), CHUNK):
+            chunk = ids[start : start + CHUNK]
+            mine = deliveries.c.receipt_id.in_(chunk)
+            sent = sa.select(deliveries.c.receipt_id, deliveries.c.destination, deliveries.c.remote_id)
+            with self._store.write() as connection:
+                held += [
+                    {"id": row.receipt_id, "destination": row.destination, "remote_id": row.remote_id}
+                    for row in connection.execute(sent.where(mine, deliveries.c.state.in_([State.SENT, State.SENDING])))
+                ]
+                unsent = sa.and_(mine, deliveries.c.state.in_([State.DUE, State.DEAD]))
+                connection.execute(deliveries.update().where(unsent).values(state=State.DISCARDED, updated_at=now))
+                gone = {"status": Status.ERASED, "lead": None, "person": None}
+                connection.execute(receipts.update().where(receipts.c.id.in_(chunk)).values(**gone))
+                connection.execute(quarantine.delete().where(quarantine.c.id.in_(chunk)))
+                connection.execute(duplicate_keys.delete().where(duplicate_keys.c.receipt_id.in_(chunk)))
+                for id_ in chunk:
+                    _note(connection, "erase", id_, now=now, who=who)
+        return held
+
+    def purge(self, *, leads: int, tests: int, bodies: int, tries: int, keys: int, now: int, who: Who) -> dict[str, int]:
+        """Delete what is older than each of these moments (ms); what still waits for a destination stays."""
+        owed = sa.select(deliveries.c.receipt_id).where(deliveries.c.state.in_([State.DUE, State.SENDING]))
+        settled = sa.and_(receipts.c.status != Status.QUARANTINED, receipts.c.id.not_in(owed))
+        old_lead = sa.and_(settled, receipts.c.test.is_(False), receipts.c.received_at < leads)
+        old_test = sa.and_(settled, receipts.c.test, receipts.c.received_at < tests)
+        old_body = sa.and_(receipts.c.status == Status.QUARANTINED, receipts.c.received_at < bodies)
+        counts = {
+            "leads": self._delete(receipts, receipts.c.id, old_lead),
+            "test_leads": self._delete(receipts, receipts.c.id, old_test),
+            "quarantined": self._delete(receipts, receipts.c.id, old_body),
+        }
+        with self._store.write() as connection:
+            counts["attempts"] = connection.execute(attempts.delete().where(attempts.c.at < tries)).rowcount
+            connection.execute(duplicate_keys.delete().where(duplicate_keys.c.seen_at < keys))
+            _note(connection, "purge", json.dumps(counts), now=now, who=who)
+        return counts
+
+    def _delete(self, table: sa.Table, key: sa.ColumnElement[Any], which: sa.ColumnElement[bool]) -> int:
+        deleted = 0
+        while True:
+            some = sa.select(key).where(which).limit(CHUNK)
+            with self._store.write() as connection:
+                number = connection.execute(table.delete().where(key.in_(some))).rowcount
+            deleted += number
+            if number < CHUNK:
+                return deleted
+
+
+def _note(connection: Connection, action: str, target: str, *, now: int, who: Who) -> None:
+    connection.execute(audit.insert().values(at=now, actor=who.actor, action=action, target=target, why=who.why))
+
+
+def _like(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+
+
+def _holds(body: bytes, email: str) -> bool:
+    wanted = email.casefold()
+    return any(wanted in body.decode(encoding, "ignore").casefold() for encoding in ("utf-8", "utf-16", "utf-16-be"))

@@ -1,0 +1,264 @@
+"""Giving out: what is due is claimed under a lease, and what became of it is recorded under the claim's number.
+
+The number is a fencing token: a worker that slept past its lease finds that its claim no longer stands and records
+nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from app.lead import Lead
+from app.retry import Verdict, probe_wait
+from app.store.tables import State, attempts, deliveries, lanes, receipts, workers
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import timedelta
+
+    from sqlalchemy.engine import Connection
+
+    from app.store.engine import Store
+
+WAITING = deliveries.c.state.in_([State.DUE, State.SENDING])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """A delivery that is ours until its lease ends; `number` counts its claims. Times in milliseconds."""
+
+    receipt_id: str
+    number: int
+    tries: int
+    received_at: int
+    source: str
+    test: bool
+    email_domain: str | None  # set: a withheld lead
+    lead: Lead
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What becomes of a claim; `code` None: no failure. `attempted` False: it was only put off."""
+
+    claim: Claim
+    state: str
+    due_at: int
+    tries: int
+    verdict: Verdict
+    code: str | None
+    raw_code: str | None
+    status: int | None
+    remote_id: str | None
+    duration_ms: int
+    attempted: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class LaneState:
+    """How a destination's lane stands. `next_at` (ms): the next probe where parked, else the next due delivery."""
+
+    parked: bool
+    probes: int
+    next_at: int | None
+
+
+class Outbox:
+    """The way out of the store, for one worker."""
+
+    def __init__(self, store: Store, *, worker: str, lease: timedelta, horizon: timedelta) -> None:
+        """Take the worker's name, how long it may hold a lead, and the longest honest wait."""
+        self._store = store
+        self._worker = worker
+        self._lease = round(lease.total_seconds() * 1000)
+        self._horizon = round(horizon.total_seconds() * 1000)
+
+    def lane(self, destination: str, *, now: int) -> LaneState:
+        """Look how a lane stands, without a lock."""
+        row_of_lane = sa.select(lanes).where(lanes.c.destination == destination)
+        waiting = deliveries.c.destination == destination, WAITING
+        ends = (sa.select(end(deliveries.c.due_at)).where(*waiting) for end in (sa.func.min, sa.func.max))
+        with self._store.read() as connection:
+            row = connection.execute(row_of_lane).first()
+            if row is not None and row.parked:
+                return LaneState(parked=True, probes=row.probes, next_at=row.next_probe_at)
+            first, last = (connection.execute(end).scalar() for end in ends)
+        probes = row.probes if row is not None else 0
+        # A time beyond the horizon was written while the clock was wrong: that one is due at once.
+        return LaneState(parked=False, probes=probes, next_at=0 if last and last > now + self._horizon else first)
+
+    def claim(self, destination: str, *, limit: int, now: int) -> list[Claim]:
+        """Claim up to `limit` deliveries that are due (or whose lease is over), the longest waiting first."""
+        due = sa.or_(deliveries.c.due_at <= now, deliveries.c.due_at > now + self._horizon)
+        picked = (
+            sa.select(deliveries.c.receipt_id)
+            .where(deliveries.c.destination == destination, WAITING, due)
+            .order_by(deliveries.c.due_at)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+            .cte("picked")
+        )
+        taken = (
+            sa.update(deliveries)
+            .where(deliveries.c.destination == destination, deliveries.c.receipt_id.in_(sa.select(picked.c.receipt_id)))
+            .values(
+                state=State.SENDING,
+                claims=deliveries.c.claims + 1,
+                worker=self._worker,
+                due_at=now + self._lease,
+                updated_at=now,
+            )
+            .returning(deliveries.c.receipt_id, deliveries.c.claims, deliveries.c.tries)
+        )
+        with self._store.write() as connection:
+            rows = {row.receipt_id: row for row in connection.execute(taken)}
+            if not rows:
+                return []
+            found = connection.execute(sa.select(receipts).where(receipts.c.id.in_(rows)).order_by(receipts.c.id))
+            return [
+                Claim(
+                    receipt_id=receipt.id,
+                    number=rows[receipt.id].claims,
+                    tries=rows[receipt.id].tries,
+                    received_at=receipt.received_at,
+                    source=receipt.source,
+                    test=receipt.test,
+                    email_domain=receipt.email_domain,
+                    lead=Lead.from_dict(json.loads(receipt.lead or "{}")),
+                )
+                for receipt in found
+            ]
+
+    def record(self, destination: str, results: Sequence[Result], *, now: int) -> list[Result]:
+        """Write down what became of claims, and what it means for the lane; gives those whose claim still stood."""
+        with self._store.write() as connection:
+            standing = self._standing(connection, destination, results)
+            kept = [result for result in results if standing.get(result.claim.receipt_id) == result.claim.number]
+            if kept:
+                connection.execute(_SETTLE, [_settled(destination, result, now) for result in kept])
+            tried = [_attempt_row(destination, result, now) for result in kept if result.attempted]
+            if tried:
+                connection.execute(attempts.insert(), tried)
+            self._move_lane(connection, destination, kept, now)
+        return kept
+
+    def _standing(self, connection: Connection, destination: str, results: Sequence[Result]) -> dict[str, int]:
+        query = (
+            sa.select(deliveries.c.receipt_id, deliveries.c.claims)
+            .where(
+                deliveries.c.destination == destination,
+                deliveries.c.state == State.SENDING,
+                deliveries.c.receipt_id.in_([result.claim.receipt_id for result in results]),
+            )
+            .order_by(deliveries.c.receipt_id)
+            .with_for_update()
+        )
+        return {row.receipt_id: row.claims for row in connection.execute(query)}
+
+    def _move_lane(self, connection: Connection, destination: str, results: Sequence[Result], now: int) -> None:
+        held = next((result for result in results if result.verdict is Verdict.HOLD), None)
+        if held is not None:
+            self._park(connection, destination, code=held.code or "uncatalogued", now=now)
+        elif any(result.state == State.SENT for result in results):
+            in_trouble = lanes.c.destination == destination, lanes.c.parked.is_(False)
+            connection.execute(lanes.delete().where(*in_trouble))
+
+    def _park(self, connection: Connection, destination: str, *, code: str, now: int) -> None:
+        row = connection.execute(sa.select(lanes).where(lanes.c.destination == destination)).first()
+        probes = row.probes if row is not None else 0
+        values = {
+            "parked": True,
+            "since": row.since if row is not None and row.since is not None else now,
+            "code": code,
+            "probes": probes,
+            "next_probe_at": now + round(probe_wait(probes).total_seconds() * 1000),
+        }
+        park = self._store.insert(lanes).values(destination=destination, **values)
+        connection.execute(park.on_conflict_do_update(index_elements=["destination"], set_=values))
+
+    def take_probe(self, destination: str, *, now: int) -> bool:
+        """Claim the right to probe a parked destination now; one worker gets it."""
+        with self._store.write() as connection:
+            row = connection.execute(
+                sa.select(lanes.c.probes)
+                .where(lanes.c.destination == destination, lanes.c.parked, lanes.c.next_probe_at <= now)
+                .with_for_update()
+            ).first()
+            if row is None:
+                return False
+            probes = row.probes + 1
+            later = now + round(probe_wait(probes).total_seconds() * 1000)
+            change = lanes.update().where(lanes.c.destination == destination)
+            connection.execute(change.values(probes=probes, next_probe_at=later))
+            return True
+
+    def record_probe(self, destination: str, *, code: str | None) -> None:
+        """Unpark after a green probe (`code` None), else note what the probe ran into."""
+        change = lanes.update().where(lanes.c.destination == destination)
+        with self._store.write() as connection:
+            connection.execute(change.values(parked=False) if code is None else change.values(code=code))
+
+    def start(self, *, now: int) -> int:
+        """Begin a worker's life: what its name held before is due again, parked lanes are probed at once.
+
+        The name's lock says that nobody else is alive under it, so no lease needs to run out. Gives how many were held.
+        """
+        with self._store.write() as connection:
+            ours = sa.and_(deliveries.c.state == State.SENDING, deliveries.c.worker == self._worker)
+            freed = connection.execute(deliveries.update().where(ours).values(state=State.DUE, due_at=now))
+            connection.execute(lanes.update().where(lanes.c.parked).values(next_probe_at=now))
+            started = self._store.insert(workers).values(name=self._worker, started_at=now, seen_at=now)
+            again = {"started_at": now, "seen_at": now}
+            connection.execute(started.on_conflict_do_update(index_elements=["name"], set_=again))
+            return freed.rowcount
+
+    def beat(self, *, now: int) -> None:
+        """Say that this worker is alive."""
+        with self._store.write() as connection:
+            connection.execute(workers.update().where(workers.c.name == self._worker).values(seen_at=now))
+
+
+_SETTLE = (
+    deliveries.update()
+    .where(deliveries.c.receipt_id == sa.bindparam("b_receipt"), deliveries.c.destination == sa.bindparam("b_name"))
+    .values(
+        state=sa.bindparam("b_state"),
+        due_at=sa.bindparam("b_due_at"),
+        tries=sa.bindparam("b_tries"),
+        code=sa.bindparam("b_code"),
+        remote_id=sa.bindparam("b_remote_id"),
+        updated_at=sa.bindparam("b_now"),
+    )
+)
+
+
+def _settled(destination: str, result: Result, now: int) -> dict[str, object]:
+    return {
+        "b_receipt": result.claim.receipt_id,
+        "b_name": destination,
+        "b_state": result.state,
+        "b_due_at": result.due_at,
+        "b_tries": result.tries,
+        "b_code": result.code,
+        "b_remote_id": result.remote_id,
+        "b_now": now,
+    }
+
+
+def _attempt_row(destination: str, result: Result, now: int) -> dict[str, object]:
+    return {
+        "receipt_id": result.claim.receipt_id,
+        "destination": destination,
+        "number": result.claim.number,
+        "at": now,
+        "code": result.code,
+        "status": result.status,
+        "raw_code": result.raw_code,
+        "verdict": result.verdict if result.code else "sent",
+        "duration_ms": result.duration_ms,
+    }
+

@@ -1,0 +1,110 @@
+"""`/leads`: the address that a publisher pastes into Partner Center."""
+
+from __future__ import annotations
+
+import hmac
+import json
+import zlib
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from flask import Blueprint, Response, request
+from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
+
+from app.lead import Envelope
+from app.web.problem import problem
+
+if TYPE_CHECKING:
+    from app.settings import Source
+    from app.wiring import Wiring
+
+WINDOW_BITS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
+
+
+def make_blueprint(wiring: Wiring) -> Blueprint:
+    """Make the blueprint; keys are compared as hashes, so that the time says nothing about them."""
+    blueprint = Blueprint("receive", __name__)
+    keys = Keys(wiring.settings.sources)
+    intake = wiring.intake
+    limit = wiring.settings.server.max_body_bytes
+
+    @blueprint.route("/leads", methods=["GET", "POST"])  # HEAD comes with GET
+    def leads() -> Response:
+        source = keys.source(_given_key())
+        if source is None:
+            return problem(401, "No key, or a wrong one", _NO_KEY, headers={"WWW-Authenticate": "Bearer"})
+        if request.method != "POST":
+            return _answer(200, {"status": "ready", "detail": "This address takes leads by POST. Nothing was kept."})
+        envelope = Envelope(body=_body(limit), content_type=request.headers.get("Content-Type", ""))
+        answer = intake.receive(envelope, source=source)
+        rejection = answer.rejection
+        if rejection is not None:
+            return problem(
+                rejection.status,
+                rejection.title,
+                rejection.detail,
+                errors=rejection.errors,
+                quarantine_id=answer.receipt.id,
+            )
+        return _answer(202, {"id": answer.receipt.id, "status": answer.receipt.status, "test": answer.test})
+
+    return blueprint
+
+
+_NO_KEY = "Use the whole URL that Leadwire printed: it ends in ?code= and the key. Nothing was kept."
+
+
+class Keys:
+    """Every live key of every source."""
+
+    def __init__(self, sources: dict[str, Source]) -> None:
+        """Take the sources as configured."""
+        self._known = [(_digest(key.reveal()), name) for name, source in sources.items() for key in source.keys]
+
+    def source(self, given: str) -> str | None:
+        """Give the name of the source that a key belongs to; looks at all of them, whichever fits."""
+        digest, found = _digest(given), None
+        for known, name in self._known:
+            if hmac.compare_digest(known, digest):
+                found = name
+        return found
+
+
+def _digest(key: str) -> bytes:
+    return sha256(key.encode("utf-8", "replace")).digest()
+
+
+def _given_key() -> str:
+    authorization = request.headers.get("Authorization", "")
+    kind, _, token = authorization.partition(" ")
+    return request.args.get("code") or (token.strip() if kind.lower() == "bearer" else "")
+
+
+def _body(limit: int) -> bytes:
+    """Read the body once; what is compressed is unpacked, up to the same limit.
+
+    Raises:
+        RequestEntityTooLarge: 413, packed or unpacked.
+
+    """
+    try:
+        body = request.get_data(cache=False)
+    except ClientDisconnected:
+        raise
+    if len(body) > limit:
+        raise RequestEntityTooLarge
+    bits = WINDOW_BITS.get(request.headers.get("Content-Encoding", "").strip().lower())
+    if bits is None:
+        return body
+    unpacker = zlib.decompressobj(bits)
+    try:
+        unpacked = unpacker.decompress(body, limit + 1)
+    except zlib.error:
+        return body  # it only claims to be packed: read it as it is
+    if len(unpacked) > limit:
+        raise RequestEntityTooLarge
+    return unpacked if unpacker.eof else body
+
+
+def _answer(status: int, document: dict[str, object]) -> Response:
+    return Response(json.dumps(document), status, {"Cache-Control": "no-store"}, mimetype="application/json")

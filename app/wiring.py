@@ -1,0 +1,161 @@
+"""Settings → the few long-lived objects, in one place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from marshmallow import ValidationError
+
+from app.catalogue import Catalogue, shipped_folder
+from app.delivery import Lane
+from app.destinations import UnknownType, load_type, types
+from app.destinations.base import Tools
+from app.intake import Intake
+from app.operations import Operations
+from app.privacy import Withholding
+from app.retry import horizon
+from app.routing import Router
+from app.settings import ConfigError, config_error, find_config, load_settings
+from app.store import Store, open_store
+from app.store.inbox import Inbox
+from app.store.outbox import Outbox
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from app.destinations.base import Destination
+    from app.settings import Settings
+
+BLOB_ADVICE = (
+    'type "azure_blob" is not taken: the marketplace retired blob storage as a lead destination and leads sent there '
+    "were lost. Choose another, for example azure_table."
+)
+
+
+def utc_now() -> datetime:
+    """Tell the time."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """What a process of ours needs, made when first asked for."""
+
+    settings: Settings
+    now: Callable[[], datetime] = utc_now
+    _kinds: dict[str, type[Destination]] = field(default_factory=dict)
+    _loaded: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @classmethod
+    def from_file(cls, given: str | None = None, *, now: Callable[[], datetime] = utc_now) -> Wiring:
+        """Read the configuration and check all of it, destinations included.
+
+        Raises:
+            ConfigError: what is wrong, file and key named.
+
+        """
+        return cls.of(load_settings(find_config(given)), now=now)
+
+    @classmethod
+    def of(cls, settings: Settings, *, now: Callable[[], datetime] = utc_now) -> Wiring:
+        """Check the destinations' tables against their types' schemas.
+
+        Raises:
+            ConfigError: what is wrong, file and key named.
+
+        """
+        wiring = cls(settings, now)
+        faults = []
+        for name, table in settings.destinations.items():
+            try:
+                wiring._kinds[name], wiring._loaded[name] = _destination(settings, name, table)
+            except ConfigError as fault:
+                faults.append(str(fault))
+        if faults:
+            raise ConfigError("\n".join(faults))
+        return wiring
+
+    @cached_property
+    def store(self) -> Store:
+        """The store, not yet touched."""
+        return open_store(self.settings.store.url, self.settings.store.password)
+
+    @cached_property
+    def catalogue(self) -> Catalogue:
+        """The error catalogue: what we ship, then what stands next to the configuration file."""
+        own = [self.settings.path.parent / "errors"] if self.settings.path else []
+        return Catalogue.load(shipped_folder(), *own)
+
+    @cached_property
+    def intake(self) -> Intake:
+        """The first half of a lead's life."""
+        settings = self.settings
+        withheld = settings.privacy.withhold_domains if settings.privacy.edu_action == "withhold" else ()
+        inbox = Inbox(self.store, window_ms=round(settings.duplicates.window_hours * 3_600_000))
+        return Intake(
+            store=self.store,
+            inbox=inbox,
+            router=Router(settings),
+            withholding=Withholding(withheld),
+            notified=frozenset(name for name, kind in self._kinds.items() if kind.takes_notices),
+            now=self.now,
+        )
+
+    @cached_property
+    def operations(self) -> Operations:
+        """What people do: look, replay, release, erase."""
+        return Operations(
+            store=self.store,
+            settings=self.settings,
+            catalogue=self.catalogue,
+            intake=self.intake,
+            kinds={name: table["type"] for name, table in self.settings.destinations.items()},
+            now=self.now,
+        )
+
+    def lane(self, name: str, *, worker: str) -> Lane:
+        """Make the lane of one destination, with the destination itself."""
+        delivery = self.settings.delivery
+        outbox = Outbox(
+            self.store,
+            worker=worker,
+            lease=timedelta(seconds=delivery.lease_seconds),
+            horizon=horizon(delivery.schedule),
+        )
+        return Lane(
+            name=name,
+            type=self.settings.destinations[name]["type"],
+            destination=self.destination(name),
+            outbox=outbox,
+            catalogue=self.catalogue,
+            schedule=delivery.schedule,
+            now=self.now,
+        )
+
+    def destination(self, name: str) -> Destination:
+        """Make a destination."""
+        tools = Tools(now=self.now, public_url=self.settings.server.public_url)
+        return self._kinds[name](name, self._loaded[name], tools)
+
+
+def _destination(settings: Settings, name: str, table: dict[str, Any]) -> tuple[type[Destination], dict[str, Any]]:
+    """Find a destination's class and check its table against the class's own schema."""
+    where = f"{settings.where}: [destinations.{name}]"
+    if table.get("type") == "azure_blob":
+        msg = f"{where} type: {BLOB_ADVICE} (azure_blob.retired)"
+        raise ConfigError(msg)
+    try:
+        kind = load_type(str(table.get("type", "")))
+    except UnknownType:
+        found = repr(table["type"]) if "type" in table else "nothing"
+        msg = f"{where} type: found {found}; allowed: {', '.join(types())}"
+        raise ConfigError(msg) from None
+    schema = kind.schema()
+    try:
+        return kind, schema.load(table)
+    except ValidationError as exc:
+        raise config_error(Path(where), exc, table, schema) from None

@@ -1,0 +1,112 @@
+"""When to run and when to stop: one lane a destination, each in its own thread, so that a hanging one slows nobody."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from app.log import logger
+from app.store import StoreUnavailable
+from app.store.outbox import Outbox
+from app.store.tables import to_ms
+
+if TYPE_CHECKING:
+    from app.delivery import Lane
+    from app.wiring import Wiring
+
+log = logger("worker")
+LOOK_ANYWAY = 5.0  # seconds; every wake-up could get lost
+BEAT = 15.0  # seconds between signs of life
+AWAY = 1.0  # seconds to wait when the store can't be used
+STOP_WITHIN = 9.0  # seconds for what is under way; what takes longer is delivered again by its idempotent key
+
+
+class Worker:
+    """Runs every lane until it is stopped."""
+
+    def __init__(self, wiring: Wiring) -> None:
+        """Take the wiring; the store is touched first in `run`."""
+        self._wiring = wiring
+        self._stopping = threading.Event()
+        self._bells: list[threading.Event] = []
+
+    def stop(self) -> None:
+        """Ask every lane to stop after what it is doing."""
+        self._stopping.set()
+        self._ring()
+
+    def run(self) -> bool:
+        """Work until `stop`; tells whether everything under way was finished."""
+        store = self._wiring.store
+        name = store.take_worker_name()
+        outbox = self._begin(name)
+        threads = [self._start(self._wiring.lane(lane, worker=name)) for lane in self._wiring.settings.destinations]
+        threading.Thread(target=self._hear, name="wakeup", daemon=True).start()
+        log.info("worker.started", worker=name, lanes=len(threads), store=store.name)
+        self._beat(outbox)
+        ends = time.monotonic() + STOP_WITHIN
+        for thread in threads:
+            thread.join(max(0.0, ends - time.monotonic()))
+        finished = not any(thread.is_alive() for thread in threads)
+        log.info("worker.stopped", worker=name, finished=finished)
+        return finished
+
+    def _begin(self, name: str) -> Outbox:
+        lane = self._wiring.lane(next(iter(self._wiring.settings.destinations)), worker=name)
+        freed = lane.outbox.start(now=to_ms(self._wiring.now()))
+        if freed:
+            log.info("worker.took-over", worker=name, deliveries=freed)
+        return lane.outbox
+
+    def _start(self, lane: Lane) -> threading.Thread:
+        bell = threading.Event()
+        self._bells.append(bell)
+        thread = threading.Thread(target=self._drive, args=(lane, bell), name=f"lane {lane.name}", daemon=True)
+        thread.start()
+        return thread
+
+    def _drive(self, lane: Lane, bell: threading.Event) -> None:
+        while not self._stopping.is_set():
+            # Cleared before looking: what arrives while we look rings again.
+            bell.clear()
+            try:
+                next_at = lane.step()
+            except StoreUnavailable as exc:
+                log.error("store.unavailable", destination=lane.name, reason=str(exc))
+                self._stopping.wait(AWAY)
+                continue
+            wait = LOOK_ANYWAY
+            if next_at is not None:
+                wait = min(wait, (next_at - to_ms(self._wiring.now())) / 1000)
+            if wait > 0 and not self._stopping.is_set():
+                bell.wait(wait)
+        lane.destination.close()
+
+    def _hear(self) -> None:
+        """Ring every lane when something was committed."""
+        wakeup = self._wiring.store.listen()
+        while not self._stopping.is_set():
+            wakeup.wait(LOOK_ANYWAY)
+            self._ring()
+        wakeup.close()
+
+    def _ring(self) -> None:
+        for bell in self._bells:
+            bell.set()
+
+    def _beat(self, outbox: Outbox) -> None:
+        while not self._stopping.wait(BEAT):
+            try:
+                outbox.beat(now=to_ms(self._wiring.now()))
+            except StoreUnavailable as exc:
+                log.error("store.unavailable", reason=str(exc))
+
+
+def work(wiring: Wiring) -> bool:
+    """Run a worker in this process until SIGTERM or SIGINT; tells whether everything under way was finished."""
+    worker = Worker(wiring)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: worker.stop())
+    return worker.run()
