@@ -109,7 +109,7 @@ def our_codes(text: str) -> list[str]:
 def system_codes(text: str, *, spellings: Container[str]) -> list[Found]:
     """Give the codes of outside systems in a plain text, once each; words count only as one of `spellings`."""
     alone = bare(text)
-    found = [*_numbers(text), *(Found(normal(word)) for word in set(_WORD.findall(text)) if word in spellings)]
+    found = [*_numbers(text), *(Found(normal(word)) for word in _WORD.findall(text) if word in spellings)]
     # Where nothing else was pasted there is no doubt that it is meant as a code, however it is written.
     return list(dict.fromkeys([Found(alone, alone=True), *(one for one in found if one.name != alone)]))
 

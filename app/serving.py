@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from app.settings import Settings
 
 log = logger("serving")
-THREADS = 32  # requests at once in one receiver; most of their time they wait for the disk
+THREADS = 128  # requests at once in one receiver; most of their time they wait for the disk
 STOP_WITHIN = 9  # seconds
 START_AGAIN_AFTER = 0.2  # seconds, doubled while a child keeps dying young
 LONGEST_PAUSE = 10.0

@@ -117,22 +117,21 @@ class Wiring:
             now=self.now,
         )
 
+    def outbox(self, *, worker: str) -> Outbox:
+        """Make a worker's way out of the store."""
+        delivery = self.settings.delivery
+        lease = timedelta(seconds=delivery.lease_seconds)
+        return Outbox(self.store, worker=worker, lease=lease, horizon=horizon(delivery.schedule))
+
     def lane(self, name: str, *, worker: str) -> Lane:
         """Make the lane of one destination, with the destination itself."""
-        delivery = self.settings.delivery
-        outbox = Outbox(
-            self.store,
-            worker=worker,
-            lease=timedelta(seconds=delivery.lease_seconds),
-            horizon=horizon(delivery.schedule),
-        )
         return Lane(
             name=name,
             type=self.settings.destinations[name]["type"],
             destination=self.destination(name),
-            outbox=outbox,
+            outbox=self.outbox(worker=worker),
             catalogue=self.catalogue,
-            schedule=delivery.schedule,
+            schedule=self.settings.delivery.schedule,
             now=self.now,
         )
 

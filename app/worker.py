@@ -54,11 +54,11 @@ class Worker:
         return finished
 
     def _begin(self, name: str) -> Outbox:
-        lane = self._wiring.lane(next(iter(self._wiring.settings.destinations)), worker=name)
-        freed = lane.outbox.start(now=to_ms(self._wiring.now()))
+        outbox = self._wiring.outbox(worker=name)
+        freed = outbox.start(now=to_ms(self._wiring.now()))
         if freed:
             log.info("worker.took-over", worker=name, deliveries=freed)
-        return lane.outbox
+        return outbox
 
     def _start(self, lane: Lane) -> threading.Thread:
         bell = threading.Event()
@@ -99,7 +99,10 @@ class Worker:
     def _beat(self, outbox: Outbox) -> None:
         while not self._stopping.wait(BEAT):
             try:
-                outbox.beat(now=to_ms(self._wiring.now()))
+                now = to_ms(self._wiring.now())
+                outbox.beat(now=now)
+                if outbox.free_the_dead(now=now):
+                    self._ring()
             except StoreUnavailable as exc:
                 log.error("store.unavailable", reason=str(exc))
 

@@ -221,7 +221,7 @@ def test_an_answer_cut_off_is_a_failure(table_at, answer, expected):
         def serve():
             peer, _ = server.accept()
             with peer:
-                peer.recv(65_536)
+                read_request(peer)
                 peer.sendall(f"HTTP/1.1 {answer}\r\nContent-Length: 500\r\n\r\n{{".encode() if answer else b"")
 
         thread = threading.Thread(target=serve)

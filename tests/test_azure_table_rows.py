@@ -195,7 +195,9 @@ def test_thousands_of_short_extra_fields_become_one_clipped_text():
     assert extra["clipped"].startswith('{"k0":"",')
 
 
-texts = st.text(st.characters(exclude_categories=["Cs"]))
+texts = st.one_of(
+    st.text(st.characters(exclude_categories=["Cs"])), st.text('"\\\n\x00\N{GRINNING FACE}', max_size=200)
+)
 
 
 @given(values=st.dictionaries(texts, st.one_of(texts, st.lists(texts), st.none())), limit=st.integers(60, 300))

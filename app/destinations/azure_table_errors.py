@@ -41,7 +41,7 @@ def read_failure(exc: AzureError | RequestException, *, now: datetime) -> Delive
     from azure.data.tables import RequestTooLargeError  # noqa: PLC0415
 
     response: Any = None if isinstance(exc, OSError) else getattr(exc, "response", None)
-    if False:  # may carry the 202 of a batch answer in which a part says 413
+    if isinstance(exc, RequestTooLargeError):  # may carry the 202 of a batch answer in which a part says 413
         return DeliveryFailed("RequestBodyTooLarge", status=413)
     if response is not None:
         code, message = _body(response)

@@ -50,9 +50,8 @@ def json_within(values: Mapping[str, Any], limit: int) -> str:
         text = _json({key: clip(one, longest) if _units(one) > longest else values[key] for key, one in texts.items()})
         if _units(text) <= limit:
             return text
-    rest = clip(whole, limit)
-    # Quoting adds units, and taking a unit away takes at least one from the quoted text: one step is enough.
-    return _json({"clipped": clip(whole, limit - (_units(_json({"clipped": rest})) - limit))})
+    # Quoting what is JSON already doubles it at most.
+    return _json({"clipped": clip(whole, limit // 2 - 8)})
 
 
 def _key(text: str) -> str:

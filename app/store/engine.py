@@ -146,6 +146,10 @@ class Store:
         msg = "no free worker name"
         raise StoreUnavailable(msg)
 
+    def is_name_free(self, name: str) -> bool:
+        """Tell whether nobody alive has a worker's name."""
+        raise NotImplementedError
+
     def _lock_name(self, name: str) -> bool:
         raise NotImplementedError
 
@@ -264,6 +268,13 @@ class SqliteStore(Store):
         with self._exclusive(), self._immediate.begin() as connection:
             yield connection
 
+    def is_name_free(self, name: str) -> bool:
+        """Try the name's lock file."""
+        if not self._lock_name(name):
+            return False
+        os.close(self._names.pop())
+        return True
+
     def _lock_name(self, name: str) -> bool:
         descriptor = os.open(f"{self.path}.{name}.lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
@@ -318,6 +329,15 @@ class PostgresStore(Store):
         with self.engine.begin() as connection:
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(MIGRATION_LOCK)))
             yield connection
+
+    def is_name_free(self, name: str) -> bool:
+        """Try the name's advisory lock."""
+        if not self._lock_name(name):
+            return False
+        connection = self._names.pop()
+        connection.execute(sa.select(sa.func.pg_advisory_unlock(MIGRATION_LOCK, sa.func.hashtext(name))))
+        connection.close()
+        return True
 
     def _lock_name(self, name: str) -> bool:
         with self._unavailable():

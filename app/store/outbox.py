@@ -203,18 +203,33 @@ class Outbox:
             connection.execute(change.values(parked=False) if code is None else change.values(code=code))
 
     def start(self, *, now: int) -> int:
-        """Begin a worker's life: what its name held before is due again, parked lanes are probed at once.
+        """Begin a worker's life: leads that dead workers held are due again, parked lanes are probed at once.
 
-        The name's lock says that nobody else is alive under it, so no lease needs to run out. Gives how many were held.
+        Gives how many deliveries were freed.
         """
         with self._store.write() as connection:
-            ours = sa.and_(deliveries.c.state == State.SENDING, deliveries.c.worker == self._worker)
-            freed = connection.execute(deliveries.update().where(ours).values(state=State.DUE, due_at=now))
+            # Our name's lock says that nobody else is alive under it, so no lease needs to run out.
+            freed = self._free(connection, self._worker, now)
             connection.execute(lanes.update().where(lanes.c.parked).values(next_probe_at=now))
             started = self._store.insert(workers).values(name=self._worker, started_at=now, seen_at=now)
             again = {"started_at": now, "seen_at": now}
             connection.execute(started.on_conflict_do_update(index_elements=["name"], set_=again))
-            return freed.rowcount
+        return freed + self.free_the_dead(now=now)
+
+    def free_the_dead(self, *, now: int) -> int:
+        """Make due again what workers held whose process is gone; gives how many deliveries."""
+        with self._store.read() as connection:
+            others = connection.execute(sa.select(workers.c.name).where(workers.c.name != self._worker)).scalars().all()
+        freed = 0
+        for name in filter(self._store.is_name_free, others):
+            with self._store.write() as connection:
+                freed += self._free(connection, name, now)
+                connection.execute(workers.delete().where(workers.c.name == name))
+        return freed
+
+    def _free(self, connection: Connection, name: str, now: int) -> int:
+        held = sa.and_(deliveries.c.state == State.SENDING, deliveries.c.worker == name)
+        return connection.execute(deliveries.update().where(held).values(state=State.DUE, due_at=now)).rowcount
 
     def beat(self, *, now: int) -> None:
         """Say that this worker is alive."""

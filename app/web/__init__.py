@@ -17,7 +17,6 @@ def make_app(wiring: Wiring) -> Flask:
     """Make the WSGI application."""
     app = Flask("app.web", static_folder=None)
     app.extensions["leadwire"] = wiring
-    app.config["MAX_CONTENT_LENGTH"] = wiring.settings.server.max_body_bytes
     app.register_blueprint(receive.make_blueprint(wiring))
     app.register_blueprint(health.make_blueprint(wiring))
     problem.register(app)

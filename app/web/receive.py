@@ -9,7 +9,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from flask import Blueprint, Response, request
-from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from app.lead import Envelope
 from app.web.problem import problem
@@ -29,6 +29,7 @@ def make_blueprint(wiring: Wiring) -> Blueprint:
     limit = wiring.settings.server.max_body_bytes
 
     @blueprint.route("/leads", methods=["GET", "POST"])  # HEAD comes with GET
+    @blueprint.route("/leads/", methods=["GET", "POST"])
     def leads() -> Response:
         source = keys.source(_given_key())
         if source is None:
@@ -83,15 +84,21 @@ def _given_key() -> str:
 def _body(limit: int) -> bytes:
     """Read the body once; what is compressed is unpacked, up to the same limit.
 
+    The server's stream is read directly: it ends where the body does, also for a chunked one, whose size no header
+    tells and which Werkzeug would cut off at its own limit.
+
     Raises:
         RequestEntityTooLarge: 413, packed or unpacked.
 
     """
-    try:
-        body = request.get_data(cache=False)
-    except ClientDisconnected:
-        raise
-    if len(body) > limit:
+    if (request.content_length or 0) > limit:
+        raise RequestEntityTooLarge
+    stream, pieces, size = request.environ["wsgi.input"], [], 0
+    while size <= limit and (piece := stream.read(limit + 1 - size)):
+        pieces.append(piece)
+        size += len(piece)
+    body = b"".join(pieces)
+    if size > limit:
         raise RequestEntityTooLarge
     bits = WINDOW_BITS.get(request.headers.get("Content-Encoding", "").strip().lower())
     if bits is None:
