@@ -32,14 +32,13 @@ STOP_WITHIN = 9  # seconds
 START_AGAIN_AFTER = 0.2  # seconds, doubled while a child keeps dying young
 LONGEST_PAUSE = 10.0
 YOUNG = 5.0
-PARENT = "LEADWIRE_PARENT"
 
 
 class AddressInUse(Exception):  # noqa: N818  (said to a person)
     """Something else listens where we should."""
 
 
-def serve(settings: Settings, *, config: str | None, with_worker: bool) -> None:
+def serve(settings: Settings, *, with_worker: bool) -> None:
     """Receive (and deliver) until SIGTERM or SIGINT.
 
     Raises:
@@ -47,9 +46,8 @@ def serve(settings: Settings, *, config: str | None, with_worker: bool) -> None:
 
     """
     check_address(settings)
-    if config:
-        os.environ["LEADWIRE_CONFIG"] = config
-    os.environ[PARENT] = str(os.getpid())
+    if settings.path is not None:
+        os.environ["LEADWIRE_CONFIG"] = str(settings.path)  # the children read it themselves
     stopping = threading.Event()
     worker = _Child([sys.executable, "-m", "app", "work"], stopping) if with_worker else None
     if worker is not None:
@@ -71,9 +69,13 @@ def serve(settings: Settings, *, config: str | None, with_worker: bool) -> None:
 
 
 def _granian(settings: Settings, stopping: threading.Event, worker: _Child | None) -> Any:  # noqa: ANN401
+    import multiprocessing  # noqa: PLC0415
+
     from granian import Granian  # noqa: PLC0415  (only the serving process needs it)
     from granian.constants import Interfaces  # noqa: PLC0415
 
+    # A forked receiver would inherit SQLite's bookkeeping of our locks, and our threads without their running.
+    multiprocessing.set_start_method("spawn", force=True)
     host, port = settings.server.address
     server = Granian(
         "app.serving:receiver",

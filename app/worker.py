@@ -14,6 +14,7 @@ from app.store.tables import to_ms
 
 if TYPE_CHECKING:
     from app.delivery import Lane
+    from app.store.engine import Wakeup
     from app.wiring import Wiring
 
 log = logger("worker")
@@ -40,10 +41,11 @@ class Worker:
     def run(self) -> bool:
         """Work until `stop`; tells whether everything under way was finished."""
         store = self._wiring.store
+        wakeup = store.listen()  # before anything is looked at: what comes while we start must not be missed
         name = store.take_worker_name()
         outbox = self._begin(name)
         threads = [self._start(self._wiring.lane(lane, worker=name)) for lane in self._wiring.settings.destinations]
-        threading.Thread(target=self._hear, name="wakeup", daemon=True).start()
+        threading.Thread(target=self._hear, args=(wakeup,), name="wakeup", daemon=True).start()
         log.info("worker.started", worker=name, lanes=len(threads), store=store.name)
         self._beat(outbox)
         ends = time.monotonic() + STOP_WITHIN
@@ -84,9 +86,8 @@ class Worker:
                 bell.wait(wait)
         lane.destination.close()
 
-    def _hear(self) -> None:
+    def _hear(self, wakeup: Wakeup) -> None:
         """Ring every lane when something was committed."""
-        wakeup = self._wiring.store.listen()
         while not self._stopping.is_set():
             wakeup.wait(LOOK_ANYWAY)
             self._ring()

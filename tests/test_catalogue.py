@@ -375,7 +375,7 @@ UNRELATED = [
     "permission denied",
     "Traceback (most recent call last):\n  File \"a.py\", line 5, in <module>\n    x = {}['k']\nKeyError: 'k'",
     'Traceback (most recent call last):\n  File "a.py", line 1\nrest_framework.exceptions.AuthenticationFailed: No',
-    'Traceback (most recent call last):\n  File "r.py", line 9\nConnectionError: Error 111 connecting. Connection refused.',
+    'Traceback (most recent call last):\n  File "r.py", line 9\nConnectionError: Error 111. Connection refused.',
     'Traceback (most recent call last):\n  File "m.py", line 3\nModuleNotFoundError: No module named "yaml"',
     'Traceback (most recent call last):\n  File "r.py", line 9\nConnectionRefusedError: [Errno 111] Connection refused',
     "socket.timeout: timed out\n\nDuring handling of the above exception, another exception occurred:\n",

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 
 import click
 
 from app import __version__
 from app.cli import acting, looking, serving, testing
+from app.settings import find_config, issue_secrets
 from app.wiring import Wiring
 
 
@@ -17,20 +19,22 @@ class Context:
     """What every command gets: the configuration's path as given, and the wiring once it is needed."""
 
     config: str | None
+    made: list[Path] = field(default_factory=list)  # keys issued on this, the very first, start
 
     @cached_property
     def wiring(self) -> Wiring:
-        """Read the configuration and open the store, its schema brought up to date.
+        """Everything, the store not yet touched.
 
         Raises:
             ConfigError: what is wrong, file and key named.
 
         """
+        self.made = issue_secrets(find_config(self.config))
         return Wiring.from_file(self.config)
 
     @cached_property
     def ready(self) -> Wiring:
-        """The wiring with the store's schema brought up to date."""
+        """The same with the store's schema brought up to date."""
         self.wiring.store.migrate()
         return self.wiring
 

@@ -13,7 +13,7 @@ import click
 from app.cli.output import as_json, fail, say, steps
 from app.log import configure_logging, logger
 from app.serving import AddressInUse, end_with_parent, serve as run_server
-from app.settings import ConfigError, find_config, issue_secrets, new_key
+from app.settings import ConfigError, new_key
 from app.store import StoreUnavailable
 from app.worker import work as run_worker
 
@@ -33,11 +33,9 @@ def serve(obj: Context, *, no_worker: bool) -> None:
     """Receive leads and deliver them (receiver, worker and console in one process group)."""
     configure_logging()
     try:
-        path = find_config(obj.config)
-        made = issue_secrets(path)
         _migrate(obj.wiring)
-        _banner(obj.wiring, made)
-        run_server(obj.wiring.settings, config=str(path) if path else None, with_worker=not no_worker)
+        _banner(obj.wiring, obj.made)
+        run_server(obj.wiring.settings, with_worker=not no_worker)
     except (ConfigError, AddressInUse) as exc:
         fail(str(exc), json_=False, status=2)
     except StoreUnavailable as exc:

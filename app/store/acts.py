@@ -200,7 +200,9 @@ class Acts:
                     _note(connection, "erase", id_, now=now, who=who)
         return held
 
-    def purge(self, *, leads: int, tests: int, bodies: int, tries: int, keys: int, now: int, who: Who) -> dict[str, int]:
+    def purge(
+        self, *, leads: int, tests: int, bodies: int, tries: int, keys: int, now: int, who: Who
+    ) -> dict[str, int]:
         """Delete what is older than each of these moments (ms); what still waits for a destination stays."""
         owed = sa.select(deliveries.c.receipt_id).where(deliveries.c.state.in_([State.DUE, State.SENDING]))
         settled = sa.and_(receipts.c.status != Status.QUARANTINED, receipts.c.id.not_in(owed))

@@ -30,7 +30,7 @@ MIGRATION_LOCK = 0x1EAD31BE  # PostgreSQL advisory locks are numbers
 BUSY_SECONDS = 10
 
 
-class StoreUnavailable(Exception):
+class StoreUnavailable(Exception):  # noqa: N818  (a state of the world, not a mistake of ours)
     """The database can't be used right now (away, full, locked); the message has no data in it."""
 
 
@@ -72,7 +72,7 @@ class Store:
             StoreUnavailable: the database can't be read.
 
         """
-        with self._unavailable(), self.engine.connect() as connection, connection.begin():
+        with self._unavailable(), self._reader().connect() as connection, connection.begin():
             yield connection
 
     @contextlib.contextmanager
@@ -99,11 +99,11 @@ class Store:
         """Give this store's own key for hashes; made once, kept in the store."""
         if self._salt is None:
             with self.write() as connection:
-                row = connection.execute(sa.select(meta.c.value).where(meta.c.name == "salt")).scalar()
-                if row is None:
-                    row = secrets.token_bytes(32)
-                    connection.execute(meta.insert().values(name="salt", value=row))
-            self._salt = bytes(row)
+                # Processes that start together on an empty store all come here: the first one's stays.
+                first = self.insert(meta).values(name="salt", value=secrets.token_bytes(32))
+                connection.execute(first.on_conflict_do_nothing())
+                kept = connection.execute(sa.select(meta.c.value).where(meta.c.name == "salt")).scalar_one()
+            self._salt = bytes(kept)
         return self._salt
 
     def check_writable(self) -> None:
@@ -153,6 +153,9 @@ class Store:
     def _lock_name(self, name: str) -> bool:
         raise NotImplementedError
 
+    def _reader(self) -> Engine:
+        return self.engine
+
     def _writer(self) -> Engine:
         return self.engine
 
@@ -174,14 +177,13 @@ class Store:
         try:
             yield
         except (exc.OperationalError, exc.InterfaceError, exc.TimeoutError, exc.InternalError) as error:
-            reason = str(getattr(error, "orig", error)).splitlines()[0]
-            msg = f"{self.name}: {reason}"
+            msg = f"{self.name}: {_reason(error)}"
             raise StoreUnavailable(msg) from None
         except exc.DBAPIError as error:
             # SQLite says a plain DatabaseError of a file that is no database, or a broken one.
             if not error.connection_invalidated and type(error) is not exc.DatabaseError:
                 raise
-            msg = f"{self.name}: the connection broke"
+            msg = f"{self.name}: {_reason(error)}"
             raise StoreUnavailable(msg) from None
         except OSError as error:
             msg = f"{self.name}: {error.strerror or type(error).__name__}"
@@ -202,7 +204,12 @@ class SqliteStore(Store):
         self._thread_lock = threading.Lock()
         self._lock_file: int | None = None
         self._names: list[int] = []
-        engine = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": BUSY_SECONDS}, pool_size=20)
+        engine = sa.create_engine(
+            sa.URL.create("sqlite", database=str(path)),
+            connect_args={"timeout": BUSY_SECONDS},
+            pool_size=20,
+            hide_parameters=True,  # they are people's data, and an exception's text goes anywhere
+        )
         event.listen(engine, "do_connect", self._before_connect)
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
@@ -286,6 +293,16 @@ class SqliteStore(Store):
         return True
 
 
+# A server whose host vanished says nothing: without these a request would wait for hours. The last is milliseconds.
+_PATIENCE = {
+    "connect_timeout": 5,
+    "keepalives_idle": 15,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": BUSY_SECONDS * 1000,
+}
+
+
 class PostgresStore(Store):
     """PostgreSQL through psycopg; LISTEN/NOTIFY wakes workers on any host."""
 
@@ -295,9 +312,16 @@ class PostgresStore(Store):
         """Take the URL, password included."""
         self.name = f"PostgreSQL {url.host or 'local socket'}/{url.database}"
         engine = sa.create_engine(
-            url, pool_size=20, pool_timeout=BUSY_SECONDS, pool_recycle=1800, connect_args={"connect_timeout": 5}
+            url,
+            pool_size=20,
+            pool_timeout=BUSY_SECONDS,
+            pool_recycle=1800,
+            connect_args=_PATIENCE,
+            hide_parameters=True,  # they are people's data, and an exception's text goes anywhere
         )
         super().__init__(engine)
+        # The default would show each statement another moment.
+        self._snapshot = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         self._names: list[Connection] = []
 
     def insert(self, table: sa.Table) -> Any:  # noqa: ANN401
@@ -312,6 +336,9 @@ class PostgresStore(Store):
 
     def wake(self) -> None:
         """Do nothing: `notify` did."""
+
+    def _reader(self) -> Engine:
+        return self._snapshot
 
     def listen(self) -> Wakeup:
         """Listen on a connection of its own."""
@@ -417,12 +444,17 @@ def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql(connection.get_execution_options().get("leadwire_begin", "BEGIN"))
 
 
+def _reason(error: exc.SQLAlchemyError) -> str:
+    """The first line of what the driver said: later ones may quote a row."""
+    return (str(getattr(error, "orig", error)).splitlines() or [type(error).__name__])[0]
+
+
 def _run_migrations(connection: Connection) -> None:
     from alembic import command  # noqa: PLC0415  (slow to import, needed once a version)
     from alembic.config import Config  # noqa: PLC0415
 
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
     config.attributes["connection"] = connection
     config.attributes["metadata"] = metadata
     command.upgrade(config, "head")

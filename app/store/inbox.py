@@ -94,8 +94,8 @@ class Inbox:
         """Give the key under which the same lead is found again; None where duplicates are not looked for."""
         if not self._window_ms:
             return None
-        text = json.dumps([source, lead.as_dict()], sort_keys=True).casefold()
-        return hashlib.blake2b(text.encode(), digest_size=16, key=self._store.salt()).digest()
+        text = json.dumps([source, lead.as_dict()], sort_keys=True, ensure_ascii=False).casefold()
+        return hashlib.blake2b(_bytes(text), digest_size=16, key=self._store.salt()).digest()
 
     def put(self, arrival: Arrival) -> Receipt:
         """Keep an arrival; returns once it is on disk.
@@ -129,8 +129,8 @@ class Inbox:
         return True
 
     def _commit_waiting(self, *, until: _Ticket) -> None:
-        while not until.done.is_set():
-            group = []
+        while self._waiting and not until.done.is_set():
+            group: list[_Ticket] = []
             while self._waiting and len(group) < MAX_GROUP:
                 group.append(self._waiting.popleft())
             self._settle(group)
@@ -210,7 +210,12 @@ def person_key(store: Store, email: str | None) -> bytes | None:
     """Give the keyed hash under which everything of an e-mail address is found, whatever its letter case."""
     if not email:
         return None
-    return hashlib.blake2b(email.strip().casefold().encode(), digest_size=16, key=store.salt()).digest()
+    return hashlib.blake2b(_bytes(email.strip().casefold()), digest_size=16, key=store.salt()).digest()
+
+
+def _bytes(text: str) -> bytes:
+    """A lone surrogate must not stop what is only to be hashed."""
+    return text.encode("utf-8", "surrogatepass")
 
 
 def lead_columns(lead: Lead | None) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from app.lead import Lead
 from app.retry import Verdict, probe_wait
-from app.store.tables import State, attempts, deliveries, lanes, receipts, workers
+from app.store.tables import WAITING, State, attempts, deliveries, lanes, receipts, workers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
     from app.store.engine import Store
-
-WAITING = deliveries.c.state.in_([State.DUE, State.SENDING])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,46 +77,34 @@ class Outbox:
 
     def lane(self, destination: str, *, now: int) -> LaneState:
         """Look how a lane stands, without a lock."""
-        row_of_lane = sa.select(lanes).where(lanes.c.destination == destination)
-        waiting = deliveries.c.destination == destination, WAITING
-        ends = (sa.select(end(deliveries.c.due_at)).where(*waiting) for end in (sa.func.min, sa.func.max))
+        name = {"b_name": destination}
         with self._store.read() as connection:
-            row = connection.execute(row_of_lane).first()
+            row = connection.execute(_LANE, name).first()
             if row is not None and row.parked:
                 return LaneState(parked=True, probes=row.probes, next_at=row.next_probe_at)
-            first, last = (connection.execute(end).scalar() for end in ends)
+            first = connection.execute(_FIRST_DUE, name).scalar()
+            last = connection.execute(_LAST_DUE, name).scalar()
         probes = row.probes if row is not None else 0
         # A time beyond the horizon was written while the clock was wrong: that one is due at once.
         return LaneState(parked=False, probes=probes, next_at=0 if last and last > now + self._horizon else first)
 
     def claim(self, destination: str, *, limit: int, now: int) -> list[Claim]:
         """Claim up to `limit` deliveries that are due (or whose lease is over), the longest waiting first."""
-        due = sa.or_(deliveries.c.due_at <= now, deliveries.c.due_at > now + self._horizon)
-        picked = (
-            sa.select(deliveries.c.receipt_id)
-            .where(deliveries.c.destination == destination, WAITING, due)
-            .order_by(deliveries.c.due_at)
-            .limit(limit)
-            .with_for_update(skip_locked=True)
-            .cte("picked")
-        )
-        taken = (
-            sa.update(deliveries)
-            .where(deliveries.c.destination == destination, deliveries.c.receipt_id.in_(sa.select(picked.c.receipt_id)))
-            .values(
-                state=State.SENDING,
-                claims=deliveries.c.claims + 1,
-                worker=self._worker,
-                due_at=now + self._lease,
-                updated_at=now,
-            )
-            .returning(deliveries.c.receipt_id, deliveries.c.claims, deliveries.c.tries)
-        )
+        values = {
+            "b_name": destination,
+            "b_limit": limit,
+            "b_now": now,
+            "b_far": now + self._horizon,
+            "b_worker": self._worker,
+            "b_lease": now + self._lease,
+        }
         with self._store.write() as connection:
-            rows = {row.receipt_id: row for row in connection.execute(taken)}
-            if not rows:
+            # One after the other and not OR: that would read every row that waits for later, at every claim.
+            taken = connection.execute(_CLAIM_DUE, values).all() or connection.execute(_CLAIM_FAR, values).all()
+            if not taken:
                 return []
-            found = connection.execute(sa.select(receipts).where(receipts.c.id.in_(rows)).order_by(receipts.c.id))
+            rows = {row.receipt_id: row for row in taken}
+            found = connection.execute(_RECEIPTS, {"b_ids": list(rows)})
             return [
                 Claim(
                     receipt_id=receipt.id,
@@ -237,6 +223,45 @@ class Outbox:
             connection.execute(workers.update().where(workers.c.name == self._worker).values(seen_at=now))
 
 
+# Built once: making a statement costs more than a small one takes to run.
+_NAME = sa.bindparam("b_name")
+_LANE = sa.select(lanes).where(lanes.c.destination == _NAME)
+_FIRST_DUE = sa.select(sa.func.min(deliveries.c.due_at)).where(deliveries.c.destination == _NAME, WAITING)
+_LAST_DUE = sa.select(sa.func.max(deliveries.c.due_at)).where(deliveries.c.destination == _NAME, WAITING)
+_RECEIPTS = (
+    sa.select(receipts)
+    .where(receipts.c.id.in_(sa.bindparam("b_ids", expanding=True)))
+    .order_by(receipts.c.received_at, receipts.c.id)
+)
+
+
+def _claim(due: sa.ColumnElement[bool]) -> sa.ReturningUpdate[tuple[str, int, int]]:
+    picked = (
+        sa.select(deliveries.c.receipt_id)
+        .where(deliveries.c.destination == _NAME, WAITING, due)
+        .order_by(deliveries.c.due_at)
+        .limit(sa.bindparam("b_limit"))
+        .with_for_update(skip_locked=True)
+        .cte("picked")
+    )
+    return (
+        sa.update(deliveries)
+        .where(deliveries.c.destination == _NAME, deliveries.c.receipt_id.in_(sa.select(picked.c.receipt_id)))
+        .values(
+            state=State.SENDING,
+            claims=deliveries.c.claims + 1,
+            worker=sa.bindparam("b_worker"),
+            due_at=sa.bindparam("b_lease"),
+            updated_at=sa.bindparam("b_now"),
+        )
+        .returning(deliveries.c.receipt_id, deliveries.c.claims, deliveries.c.tries)
+    )
+
+
+_CLAIM_DUE = _claim(deliveries.c.due_at <= sa.bindparam("b_now"))
+# A time beyond the horizon was written while the clock was wrong.
+_CLAIM_FAR = _claim(deliveries.c.due_at > sa.bindparam("b_far"))
+
 _SETTLE = (
     deliveries.update()
     .where(deliveries.c.receipt_id == sa.bindparam("b_receipt"), deliveries.c.destination == sa.bindparam("b_name"))
@@ -276,4 +301,3 @@ def _attempt_row(destination: str, result: Result, now: int) -> dict[str, object
         "verdict": result.verdict if result.code else "sent",
         "duration_ms": result.duration_ms,
     }
-

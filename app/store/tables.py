@@ -17,6 +17,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    literal_column,
     text,
 )
 
@@ -94,6 +95,11 @@ Index(
 )
 _DEAD = text("state = 'dead'")
 Index("deliveries_dead", deliveries.c.destination, deliveries.c.code, sqlite_where=_DEAD, postgresql_where=_DEAD)
+
+# Conditions on a state are written as literals, word for word as the partial indexes have them: neither database can
+# prove of a bound parameter that it lies inside a partial index.
+WAITING = deliveries.c.state.in_([literal_column(f"'{State.DUE}'"), literal_column(f"'{State.SENDING}'")])
+DEAD = deliveries.c.state == literal_column(f"'{State.DEAD}'")
 
 # Each attempt, by the claim it was made under: the code, never the prose.
 attempts = Table(

@@ -8,7 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from app.store.tables import State, Status, attempts, deliveries, iso, lanes, quarantine, receipts, workers
+from app.store.tables import (
+    DEAD,
+    WAITING,
+    State,
+    Status,
+    attempts,
+    deliveries,
+    iso,
+    lanes,
+    quarantine,
+    receipts,
+    workers,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -17,7 +29,6 @@ if TYPE_CHECKING:
 
     from app.store.engine import Store
 
-WAITING = deliveries.c.state.in_([State.DUE, State.SENDING])
 # `held` as people see it: waiting at a destination that is parked.
 SHOWN_STATE = sa.case(
     (sa.and_(deliveries.c.state == State.DUE, lanes.c.parked), sa.literal(State.HELD.value)), else_=deliveries.c.state
@@ -80,11 +91,10 @@ class Views:
             query = query.where(receipts.c.test.is_(wanted.test))
         if wanted.since is not None:
             query = query.where(receipts.c.received_at >= wanted.since)
-        if wanted.state in list(Status):
-            query = query.where(receipts.c.status == wanted.state)
-        elif wanted.state is not None:
-            there = sa.select(deliveries.c.receipt_id).select_from(_WITH_LANE)
-            query = query.where(receipts.c.id.in_(there.where(SHOWN_STATE == wanted.state)))
+        if wanted.state is not None:
+            # `discarded` is both: a body that a person gave up, and a delivery.
+            there = sa.select(deliveries.c.receipt_id).select_from(_WITH_LANE).where(wanted.state == SHOWN_STATE)
+            query = query.where(sa.or_(receipts.c.status == wanted.state, receipts.c.id.in_(there)))
         with self._store.read() as connection:
             rows = connection.execute(query).all()
             states = self._states(connection, [row.id for row in rows])
@@ -191,7 +201,7 @@ class Views:
             sa.select(
                 deliveries.c.destination, deliveries.c.code, sa.func.min(deliveries.c.updated_at), sa.func.count()
             )
-            .where(deliveries.c.state == State.DEAD)
+            .where(DEAD)
             .group_by(deliveries.c.destination, deliveries.c.code)
         )
         for destination, code, since, dead in connection.execute(query):
@@ -268,9 +278,7 @@ class Views:
             parked = set(connection.execute(sa.select(lanes.c.destination).where(lanes.c.parked)).scalars())
         oldest = {name: since for name, (_, since) in self.waiting_by_destination().items()}
         standing = {
-            name: LaneFigures(
-                parked=name in parked, oldest_waiting_seconds=max(0, now - oldest.get(name, now)) / 1000
-            )
+            name: LaneFigures(parked=name in parked, oldest_waiting_seconds=max(0, now - oldest.get(name, now)) / 1000)
             for name in {*names, *oldest}
         }
         return Figures(leads=leads, deliveries=counted, failures=failures, lanes=standing)

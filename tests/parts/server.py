@@ -1,0 +1,155 @@
+"""A real `leadwire serve` in a folder of its own, with its processes to find and to kill."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import requests
+
+KEY = "a-key-for-tests"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Server:
+    """One Leadwire: its folder, its configuration, its processes."""
+
+    def __init__(self, folder: Path, *, store: str = "", more: str = "") -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.config = folder / "leadwire.toml"
+        self.leads = folder / "var" / "leads.jsonl"
+        self.log = folder / "log"
+        destinations = "" if "[destinations." in more else '[destinations.archive]\ntype = "file"\npath = "var/leads.jsonl"\n'
+        self.config.write_text(
+            f'[server]\nbind = "127.0.0.1:{self.port}"\n'
+            f"[store]\nurl = \"{store or 'sqlite:///var/leadwire.db'}\"\n"
+            '[sources.marketplace]\nkeys = ["env:LEADWIRE_TEST_KEY"]\n' + destinations + more
+        )
+        self.environment = {
+            **os.environ,
+            "LEADWIRE_CONFIG": str(self.config),
+            "LEADWIRE_TEST_KEY": KEY,
+            "PYTHONUNBUFFERED": "1",
+        }
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self, *arguments: str, wait: bool = True) -> None:
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "app", "serve", *arguments],
+                cwd=self.folder,
+                env=self.environment,
+                stdout=log,
+                stderr=log,
+            )
+        if wait:
+            path = "/healthz" if "--no-worker" in arguments else "/readyz"
+            assert until(lambda: self.answers(path), seconds=20), self.log.read_text()
+
+    def answers(self, path: str) -> bool:
+        try:
+            return requests.get(self.url + path, timeout=2).status_code == 200
+        except requests.RequestException:
+            return False
+
+    def stop(self, *, within: float = 11) -> int:
+        assert self.process is not None
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(within)
+
+    def post(self, body: object, **more: object) -> requests.Response:
+        more.setdefault("timeout", 15)
+        return requests.post(f"{self.url}/leads?code={KEY}", json=body, **more)
+
+    def command(self, *arguments: str, text: str | None = None) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "app", *arguments],
+            cwd=self.folder,
+            env=self.environment,
+            input=text,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    def json(self, *arguments: str) -> object:
+        done = self.command(*arguments, "--json")
+        return json.loads(done.stdout)
+
+    def events(self, name: str) -> list[dict[str, object]]:
+        lines = (line for line in self.log.read_text().splitlines() if line.startswith("{"))
+        return [event for event in map(json.loads, lines) if event["event"] == name]
+
+    def processes(self) -> dict[int, str]:
+        """Every process of this server by number: `serve`, `work` or `receiver`."""
+        assert self.process is not None
+        found: dict[int, str] = {}
+        waiting = [self.process.pid]
+        while waiting:
+            pid = waiting.pop()
+            try:
+                command = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+                for task in Path(f"/proc/{pid}/task").iterdir():  # children belong to the thread that made them
+                    waiting += map(int, (task / "children").read_text().split())
+            except OSError:
+                continue
+            if "resource_tracker" not in "".join(command):
+                found[pid] = next((name for name in ("serve", "work") if name in command), "receiver")
+        return found
+
+    def delivered(self) -> list[str]:
+        """The ids in the file destination, in the order they came."""
+        return [json.loads(line)["id"] for line in self.leads.read_text().splitlines()] if self.leads.exists() else []
+
+    def end(self) -> None:
+        """Leave nothing running, whatever happened."""
+        if self.process is None:
+            return
+        for pid in self.processes():
+            with_kill(pid)
+        self.process.wait(10)
+
+
+def with_kill(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+
+
+def until(true: object, *, seconds: float) -> bool:
+    """Wait until `true()` is, at most so long."""
+    ends = time.monotonic() + seconds
+    while time.monotonic() < ends:
+        if true():
+            return True
+        time.sleep(0.02)
+    return bool(true())
+
+
+@pytest.fixture
+def server(tmp_path: Path):
+    """A server that is not started yet."""
+    made = Server(tmp_path)
+    yield made
+    made.end()
+
+
+def lead(number: int, **more: object) -> dict[str, object]:
+    """A lead unlike every other, in the shape the marketplace really sends."""
+    person = {"firstName": "Some", "lastName": f"One {number}", "email": f"someone{number}@contoso.com"}
+    offer = {"leadSource": "AzureMarketplace", "actionCode": "INS", "offerTitle": "Test Microsoft"}
+    return {"userDetails": {**person, "country": "US", "company": "Contoso"}, **offer, **more}

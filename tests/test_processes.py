@@ -1,0 +1,151 @@
+"""The real processes: started, used, killed, stopped."""
+
+import random
+import signal
+import os
+import statistics
+import subprocess
+import sys
+import threading
+import time
+
+import requests
+
+from tests.parts.server import KEY, Server, lead, until, with_kill
+
+KILLS = int(os.environ.get("LEADWIRE_KILLS", "12"))  # make kills: 50 and more
+
+
+def test_a_lead_is_in_the_file_after_its_202(server):
+    server.start()
+    answer = server.post(lead(1))
+    assert answer.status_code == 202
+    assert answer.json()["status"] == "accepted"
+    assert until(lambda: server.delivered() == [answer.json()["id"]], seconds=2)
+
+
+def test_idle_lanes_deliver_without_a_polling_interval(server):
+    """The median from the answer to the file is far below the interval at which lanes look by themselves (5 s)."""
+    server.start()
+    waits = []
+    for number in range(20):
+        answer = server.post(lead(number))
+        begun = time.monotonic()
+        assert until(lambda: answer.json()["id"] in server.delivered(), seconds=4)
+        waits.append(time.monotonic() - begun)
+        time.sleep(0.05)
+    assert statistics.median(waits) < 1
+
+
+def test_send_test_follows_the_lead_to_the_end(server):
+    server.start()
+    done = server.command("send-test", "--json")
+    assert done.returncode == 0, done.stderr
+    assert server.command("leads", "--test").stdout.count("sent") == 1
+
+
+def test_send_test_says_that_nobody_listens(server):
+    done = server.command("send-test", "--timeout", "3")
+    assert done.returncode == 1
+    assert "Is `leadwire serve` running?" in done.stderr
+    assert KEY not in done.stderr
+
+
+def test_sigterm_stops_everything_within_ten_seconds(server):
+    server.start()
+    pids = server.processes()
+    assert sorted(pids.values()) == ["receiver", "receiver", "serve", "work"]
+    begun = time.monotonic()
+    assert server.stop() == 0
+    assert time.monotonic() - begun < 10
+    assert not any(os.path.exists(f"/proc/{pid}") for pid in pids)
+    assert server.events("worker.stopped")[0]["finished"] is True
+
+
+def test_a_killed_worker_is_started_again(server):
+    server.start()
+    worker = next((pid for pid, name in server.processes().items() if name == "work"), None)
+    assert worker is not None, server.log.read_text()
+    with_kill(worker)
+    answer = server.post(lead(1))
+    assert until(lambda: server.delivered() == [answer.json()["id"]], seconds=15)
+
+
+def test_a_killed_supervisor_leaves_no_process_behind(server):
+    server.start()
+    pids = server.processes()
+    with_kill(server.process.pid)
+    server.process.wait(5)
+    assert until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in pids), seconds=12)
+
+
+def test_a_second_server_on_the_same_address_refuses_to_start(server, tmp_path):
+    server.start()
+    done = server.command("serve")
+    assert done.returncode == 2
+    assert f"[server] bind: can't listen on 127.0.0.1:{server.port}" in done.stderr
+
+
+def test_receiving_alone_keeps_leads_for_a_worker_that_comes_later(server):
+    server.start("--no-worker")
+    answer = server.post(lead(1))
+    assert answer.status_code == 202
+    ready = requests.get(server.url + "/readyz", timeout=5)
+    assert ready.status_code == 503
+    assert "No worker" in ready.json()["detail"]
+    worker = subprocess.Popen([sys.executable, "-m", "app", "work"], cwd=server.folder, env=server.environment)
+    try:
+        assert until(lambda: server.delivered() == [answer.json()["id"]], seconds=15)
+    finally:
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(10) == 0
+
+
+def test_what_was_answered_202_survives_kill_9_and_arrives_once(server):
+    """Any process is killed at any moment while four senders post; the book of answers and the file agree."""
+    server.start()
+    seed = int(os.environ.get("SEED", random.randrange(1_000_000)))
+    print(f"seed {seed}")
+    dice = random.Random(seed)
+    book: set[str] = set()
+    done = threading.Event()
+    senders = [threading.Thread(target=_send, args=(server, number, book, done)) for number in range(4)]
+    for sender in senders:
+        sender.start()
+    try:
+        for _ in range(KILLS):
+            time.sleep(dice.uniform(0.05, 0.9))
+            _kill_one(server, dice)
+    finally:
+        done.set()
+        for sender in senders:
+            sender.join()
+    if server.process.poll() is not None:
+        server.start()
+    assert until(lambda: book <= set(server.delivered()), seconds=40), len(book - set(server.delivered()))
+    delivered = server.delivered()
+    assert len(delivered) == len(set(delivered))
+    assert len(book) > KILLS
+    assert server.json("leads", "--state", "due") == []
+
+
+def _send(server: Server, sender: int, book: set[str], done: threading.Event) -> None:
+    number = sender * 1_000_000
+    while not done.is_set():
+        number += 1
+        try:
+            answer = server.post(lead(number), timeout=5)
+        except requests.RequestException:
+            time.sleep(0.05)
+            continue
+        if answer.status_code == 202:
+            book.add(answer.json()["id"])
+
+
+def _kill_one(server: Server, dice: random.Random) -> None:
+    processes = server.processes()
+    if processes:
+        with_kill(dice.choice(sorted(processes)))
+    if server.process.poll() is not None:
+        server.start(wait=False)
+        until(lambda: server.answers("/healthz"), seconds=15)
