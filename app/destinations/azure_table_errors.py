@@ -51,7 +51,7 @@ def read_failure(exc: AzureError | RequestException, *, now: datetime) -> Delive
     if isinstance(exc, ClientAuthenticationError):  # no answer of the service: azure-identity found no token
         entra = re.search(r"AADSTS\d+", exc.message)
         return DeliveryFailed(entra[0] if entra else type(exc).__name__, detail=exc.message)
-    return network_failure(getattr(exc, "inner_exception", None) or exc)  # raised outside its cause, as azure-core does
+    return network_failure(exc)
 
 
 def unreadable(response: Any, exc: Exception) -> DeliveryFailed:  # noqa: ANN401  (see _body)

@@ -157,7 +157,7 @@ def http_session(ca_bundle: str | None) -> requests.Session:
 
 
 def _causes(exc: BaseException) -> Iterator[BaseException]:
-    """Every exception that stands behind `exc`, through `args` and `reason` too, as urllib3 nests them."""
+    """Every exception that stands behind `exc`, also nested the way of urllib3 (`reason`) or Azure's SDKs."""
     seen: set[int] = set()
     waiting: list[object] = [exc]
     while waiting:
@@ -165,7 +165,8 @@ def _causes(exc: BaseException) -> Iterator[BaseException]:
         if isinstance(one, BaseException) and id(one) not in seen:
             seen.add(id(one))
             yield one
-            waiting += [one.__cause__, one.__context__, getattr(one, "reason", None), *one.args]
+            inner = (getattr(one, name, None) for name in ("reason", "inner_exception"))
+            waiting += [one.__cause__, one.__context__, *inner, *one.args]
 
 
 def network_failure(exc: BaseException) -> DeliveryFailed:

@@ -1,15 +1,18 @@
-"""What people change: replay, discard, repair, release, erase, purge. Each act leaves an audit row in its transaction."""
+"""What people change: replay, discard, repair, release, erase, purge. Each leaves an audit row in its transaction."""
 
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote_plus
 
 import sqlalchemy as sa
 
 from app.store.inbox import delivery_row, lead_columns
 from app.store.tables import (
+    WAITING,
     State,
     Status,
     attempts,
@@ -60,8 +63,9 @@ class Acts:
 
     def find(self, selection: Selection) -> list[tuple[str, str, str]]:
         """Give lead, destination and state of every delivery selected."""
-        query = sa.select(deliveries.c.receipt_id, deliveries.c.destination, deliveries.c.state)
-        query = query.where(deliveries.c.state.in_(selection.states)).order_by(deliveries.c.receipt_id)
+        query = sa.select(deliveries.c.receipt_id, deliveries.c.destination, deliveries.c.state).join(receipts)
+        # Of an erased lead nothing is left that could be delivered.
+        query = query.where(deliveries.c.state.in_(selection.states), receipts.c.status != Status.ERASED)
         if selection.ids:
             query = query.where(deliveries.c.receipt_id.in_(selection.ids))
         if selection.destination is not None:
@@ -69,12 +73,13 @@ class Acts:
         if selection.code is not None:
             query = query.where(deliveries.c.code == selection.code)
         if selection.since is not None:
-            query = query.join(receipts).where(receipts.c.received_at >= selection.since)
+            query = query.where(receipts.c.received_at >= selection.since)
+        query = query.order_by(deliveries.c.receipt_id, deliveries.c.destination)
         with self._store.read() as connection:
             return [(row[0], row[1], row[2]) for row in connection.execute(query)]
 
     def replay(self, found: Sequence[tuple[str, str, str]], *, now: int, who: Who) -> int:
-        """Make deliveries due now with fresh patience, and have parked destinations among them probed; gives how many."""
+        """Make deliveries due now with fresh patience and have their parked destinations probed; gives how many."""
         fresh = {"state": State.DUE, "due_at": now, "tries": 0, "updated_at": now}
         changed = self._change(found, fresh, "replay", now=now, who=who)
         self.probe_now({destination for _, destination, _ in found}, now=now)
@@ -87,22 +92,18 @@ class Acts:
     def _change(
         self, found: Sequence[tuple[str, str, str]], values: dict[str, Any], action: str, *, now: int, who: Who
     ) -> int:
-        change = deliveries.update().where(
-            deliveries.c.receipt_id == sa.bindparam("b_receipt"),
-            deliveries.c.destination == sa.bindparam("b_name"),
-            # Only as it was when it was looked at: what has moved on since is left alone.
-            deliveries.c.state == sa.bindparam("b_state"),
-        )
+        key = sa.tuple_(deliveries.c.receipt_id, deliveries.c.destination)
         changed = 0
         for start in range(0, len(found), CHUNK):
             with self._store.write() as connection:
-                for receipt_id, destination, state in found[start : start + CHUNK]:
-                    keys = {"b_receipt": receipt_id, "b_name": destination, "b_state": state}
-                    if connection.execute(change.values(**values), keys).rowcount:
-                        changed += 1
-                        _note(connection, action, f"{receipt_id} {destination}", now=now, who=who)
+                still = _unmoved(connection, found[start : start + CHUNK])
+                if not still:
+                    continue
+                connection.execute(deliveries.update().where(key.in_(still)).values(**values))
+                _note(connection, action, *(f"{id_} {destination}" for id_, destination in still), now=now, who=who)
                 self._store.notify(connection)
             self._store.wake()
+            changed += len(still)
         return changed
 
     def add_delivery(self, receipt_id: str, destination: str, *, now: int, who: Who) -> bool:
@@ -131,7 +132,8 @@ class Acts:
             changed = connection.execute(
                 quarantine.update().where(quarantine.c.id == id_).values(content_type=kept.content_type, **row)
             ).rowcount
-            _note(connection, "repair", id_, now=now, who=who)
+            if changed:
+                _note(connection, "repair", id_, now=now, who=who)
         return changed > 0
 
     def release(self, id_: str, arrival: Arrival, *, now: int, who: Who) -> bool:
@@ -159,27 +161,33 @@ class Acts:
     def discard_quarantined(self, ids: Sequence[str], *, now: int, who: Who) -> int:
         """Give up quarantined bodies; gives how many."""
         waiting = sa.and_(receipts.c.id.in_(ids), receipts.c.status == Status.QUARANTINED)
+        change = receipts.update().where(waiting).values(status=Status.DISCARDED).returning(receipts.c.id)
         with self._store.write() as connection:
-            changed = connection.execute(receipts.update().where(waiting).values(status=Status.DISCARDED)).rowcount
-            connection.execute(quarantine.delete().where(quarantine.c.id.in_(ids)))
-            for id_ in ids:
-                _note(connection, "discard", id_, now=now, who=who)
-        return changed
+            changed = connection.execute(change).scalars().all()
+            connection.execute(quarantine.delete().where(quarantine.c.id.in_(changed)))
+            _note(connection, "discard", *changed, now=now, who=who)
+        return len(changed)
 
     def find_person(self, email: str, key: bytes) -> list[str]:
         """Give the ids of everything that holds an address: the lead's own, or anywhere in its text."""
-        text = f"%{_like(email.casefold())}%"
-        query = sa.select(receipts.c.id).where(
-            sa.or_(receipts.c.person == key, sa.func.lower(receipts.c.lead).like(text, escape="\\"))
-        )
+        own = sa.select(receipts.c.id).where(receipts.c.person == key)
+        # Databases differ in how they fold letters beyond ASCII; the rest of the address narrows it down.
+        plain = max(re.split(r"[^\x21-\x7e]|[\"\\\\]", email), key=len)
+        mentioned = sa.func.lower(receipts.c.lead).contains(plain.lower(), autoescape=True)
+        texts = sa.select(receipts.c.id, receipts.c.lead).where(mentioned)
         bodies = sa.select(quarantine.c.id, quarantine.c.body).where(quarantine.c.body.is_not(None))
         with self._store.read() as connection:
-            ids = list(connection.execute(query).scalars())
-            ids += [row.id for row in connection.execute(bodies) if _holds(bytes(row.body), email)]
-        return sorted(set(ids))
+            ids = set(connection.execute(own).scalars())
+            ids.update(row.id for row in connection.execute(texts) if _reads(row.lead, email))
+            found = connection.execute(bodies.execution_options(yield_per=50))
+            ids.update(row.id for row in found if _holds(bytes(row.body), email))
+        return sorted(ids)
 
     def erase(self, ids: Sequence[str], *, now: int, who: Who) -> list[dict[str, Any]]:
-        """Forget who these leads were; gives the destinations that hold them, with their record ids."""
+        """Forget who these leads were; gives the destinations that hold them, with their record ids.
+
+        What is being sent at this moment counts as held there, its record id unknown: it is not sent a second time.
+        """
         held: list[dict[str, Any]] = []
         for start in range(0, len(ids), CHUNK):
             chunk = ids[start : start + CHUNK]
@@ -190,40 +198,40 @@ class Acts:
                     {"id": row.receipt_id, "destination": row.destination, "remote_id": row.remote_id}
                     for row in connection.execute(sent.where(mine, deliveries.c.state.in_([State.SENT, State.SENDING])))
                 ]
-                unsent = sa.and_(mine, deliveries.c.state.in_([State.DUE, State.DEAD]))
+                unsent = sa.and_(mine, deliveries.c.state != State.SENT)
                 connection.execute(deliveries.update().where(unsent).values(state=State.DISCARDED, updated_at=now))
                 gone = {"status": Status.ERASED, "lead": None, "person": None}
                 connection.execute(receipts.update().where(receipts.c.id.in_(chunk)).values(**gone))
                 connection.execute(quarantine.delete().where(quarantine.c.id.in_(chunk)))
                 connection.execute(duplicate_keys.delete().where(duplicate_keys.c.receipt_id.in_(chunk)))
-                for id_ in chunk:
-                    _note(connection, "erase", id_, now=now, who=who)
+                _note(connection, "erase", *chunk, now=now, who=who)
         return held
 
-    def purge(
+    def purge(  # noqa: PLR0913  (one moment a kind of row)
         self, *, leads: int, tests: int, bodies: int, tries: int, keys: int, now: int, who: Who
     ) -> dict[str, int]:
         """Delete what is older than each of these moments (ms); what still waits for a destination stays."""
-        owed = sa.select(deliveries.c.receipt_id).where(deliveries.c.state.in_([State.DUE, State.SENDING]))
+        owed = sa.select(deliveries.c.receipt_id).where(WAITING)
         settled = sa.and_(receipts.c.status != Status.QUARANTINED, receipts.c.id.not_in(owed))
         old_lead = sa.and_(settled, receipts.c.test.is_(False), receipts.c.received_at < leads)
         old_test = sa.and_(settled, receipts.c.test, receipts.c.received_at < tests)
         old_body = sa.and_(receipts.c.status == Status.QUARANTINED, receipts.c.received_at < bodies)
         counts = {
-            "leads": self._delete(receipts, receipts.c.id, old_lead),
-            "test_leads": self._delete(receipts, receipts.c.id, old_test),
-            "quarantined": self._delete(receipts, receipts.c.id, old_body),
+            "leads": self._delete(receipts, old_lead),
+            "test_leads": self._delete(receipts, old_test),
+            "quarantined": self._delete(receipts, old_body),
+            "attempts": self._delete(attempts, attempts.c.at < tries),
         }
+        self._delete(duplicate_keys, duplicate_keys.c.seen_at < keys)
         with self._store.write() as connection:
-            counts["attempts"] = connection.execute(attempts.delete().where(attempts.c.at < tries)).rowcount
-            connection.execute(duplicate_keys.delete().where(duplicate_keys.c.seen_at < keys))
             _note(connection, "purge", json.dumps(counts), now=now, who=who)
         return counts
 
-    def _delete(self, table: sa.Table, key: sa.ColumnElement[Any], which: sa.ColumnElement[bool]) -> int:
+    def _delete(self, table: sa.Table, which: sa.ColumnElement[bool]) -> int:
+        key = sa.tuple_(*table.primary_key.columns)
+        some = sa.select(*table.primary_key.columns).where(which).limit(CHUNK)
         deleted = 0
         while True:
-            some = sa.select(key).where(which).limit(CHUNK)
             with self._store.write() as connection:
                 number = connection.execute(table.delete().where(key.in_(some))).rowcount
             deleted += number
@@ -231,14 +239,32 @@ class Acts:
                 return deleted
 
 
-def _note(connection: Connection, action: str, target: str, *, now: int, who: Who) -> None:
-    connection.execute(audit.insert().values(at=now, actor=who.actor, action=action, target=target, why=who.why))
+def _note(connection: Connection, action: str, *targets: str, now: int, who: Who) -> None:
+    rows = [{"at": now, "actor": who.actor, "action": action, "target": one, "why": who.why} for one in targets]
+    if rows:
+        connection.execute(audit.insert(), rows)
 
 
-def _like(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+def _unmoved(connection: Connection, found: Sequence[tuple[str, str, str]]) -> list[tuple[str, str]]:
+    """Lock and give those that stand as they did when they were looked at: what has moved on since is left alone."""
+    seen = sa.tuple_(deliveries.c.receipt_id, deliveries.c.destination, deliveries.c.state)
+    query = (
+        sa.select(deliveries.c.receipt_id, deliveries.c.destination)
+        .join(receipts)
+        .where(seen.in_(found), receipts.c.status != Status.ERASED)
+        .order_by(deliveries.c.receipt_id, deliveries.c.destination)
+        .with_for_update(of=deliveries)
+    )
+    return [(row.receipt_id, row.destination) for row in connection.execute(query)]
 
 
 def _holds(body: bytes, email: str) -> bool:
+    return any(_reads(body.decode(encoding, "ignore"), email) for encoding in ("utf-8", "utf-16", "utf-16-be"))
+
+
+def _reads(text: str, email: str) -> bool:
+    """Whether an address stands in a text, also escaped as JSON or a form would have it."""
     wanted = email.casefold()
-    return any(wanted in body.decode(encoding, "ignore").casefold() for encoding in ("utf-8", "utf-16", "utf-16-be"))
+    unescaped = re.sub(r"\\u([0-9a-fA-F]{4})", lambda match: chr(int(match[1], 16)), text)
+    unescaped = re.sub(r"\\(.)", r"\1", unescaped)
+    return any(wanted in one.casefold() for one in (text, unescaped, unquote_plus(text)))

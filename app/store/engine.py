@@ -402,12 +402,15 @@ class _Notifications:
         self._engine = engine
         self._channel = channel
         self._connection: Any = None  # psycopg's own: SQLAlchemy has no name for notifications
+        self._lost = exc.SQLAlchemyError, engine.dialect.loaded_dbapi.Error
+        with contextlib.suppress(*self._lost):
+            self._listening()  # now: what comes before the first `wait` is heard by it
 
     def wait(self, timeout: float) -> None:
         try:
             for _ in self._listening().notifies(timeout=timeout, stop_after=1):
                 pass
-        except (exc.DBAPIError, self._engine.dialect.loaded_dbapi.Error):
+        except self._lost:
             # The lanes look by themselves too, so a lost LISTEN costs promptness, not leads.
             self.close()
             time.sleep(min(timeout, 1.0))

@@ -140,7 +140,7 @@ class Inbox:
         try:
             written = self._commit([ticket.arrival for ticket in group])
         except StoreUnavailable as failure:
-            written = [failure] * len(group)
+            written = [StoreUnavailable(str(failure)) for _ in group]  # each thread raises its own
         except Exception as failure:  # noqa: BLE001  (a fault of one row, whatever the driver calls it; raised in `put`)
             if len(group) > 1:
                 for ticket in group:

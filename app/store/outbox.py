@@ -94,13 +94,14 @@ class Outbox:
             "b_name": destination,
             "b_limit": limit,
             "b_now": now,
-            "b_far": now + self._horizon,
             "b_worker": self._worker,
             "b_lease": now + self._lease,
         }
         with self._store.write() as connection:
             # One after the other and not OR: that would read every row that waits for later, at every claim.
-            taken = connection.execute(_CLAIM_DUE, values).all() or connection.execute(_CLAIM_FAR, values).all()
+            taken = connection.execute(_CLAIM_DUE, {**values, "b_edge": now}).all()
+            if not taken:
+                taken = connection.execute(_CLAIM_FAR, {**values, "b_edge": now + self._horizon}).all()
             if not taken:
                 return []
             rows = {row.receipt_id: row for row in taken}
@@ -133,17 +134,8 @@ class Outbox:
         return kept
 
     def _standing(self, connection: Connection, destination: str, results: Sequence[Result]) -> dict[str, int]:
-        query = (
-            sa.select(deliveries.c.receipt_id, deliveries.c.claims)
-            .where(
-                deliveries.c.destination == destination,
-                deliveries.c.state == State.SENDING,
-                deliveries.c.receipt_id.in_([result.claim.receipt_id for result in results]),
-            )
-            .order_by(deliveries.c.receipt_id)
-            .with_for_update()
-        )
-        return {row.receipt_id: row.claims for row in connection.execute(query)}
+        ours = {"b_name": destination, "b_ids": [result.claim.receipt_id for result in results]}
+        return {row.receipt_id: row.claims for row in connection.execute(_STANDING, ours)}
 
     def _move_lane(self, connection: Connection, destination: str, results: Sequence[Result], now: int) -> None:
         held = next((result for result in results if result.verdict is Verdict.HOLD), None)
@@ -224,7 +216,7 @@ class Outbox:
 
 
 # Built once: making a statement costs more than a small one takes to run.
-_NAME = sa.bindparam("b_name")
+_NAME: sa.BindParameter[str] = sa.bindparam("b_name")
 _LANE = sa.select(lanes).where(lanes.c.destination == _NAME)
 _FIRST_DUE = sa.select(sa.func.min(deliveries.c.due_at)).where(deliveries.c.destination == _NAME, WAITING)
 _LAST_DUE = sa.select(sa.func.max(deliveries.c.due_at)).where(deliveries.c.destination == _NAME, WAITING)
@@ -235,7 +227,7 @@ _RECEIPTS = (
 )
 
 
-def _claim(due: sa.ColumnElement[bool]) -> sa.ReturningUpdate[tuple[str, int, int]]:
+def _claim(due: sa.ColumnElement[bool]) -> sa.Executable:
     picked = (
         sa.select(deliveries.c.receipt_id)
         .where(deliveries.c.destination == _NAME, WAITING, due)
@@ -258,9 +250,20 @@ def _claim(due: sa.ColumnElement[bool]) -> sa.ReturningUpdate[tuple[str, int, in
     )
 
 
-_CLAIM_DUE = _claim(deliveries.c.due_at <= sa.bindparam("b_now"))
+_CLAIM_DUE = _claim(deliveries.c.due_at <= sa.bindparam("b_edge"))
 # A time beyond the horizon was written while the clock was wrong.
-_CLAIM_FAR = _claim(deliveries.c.due_at > sa.bindparam("b_far"))
+_CLAIM_FAR = _claim(deliveries.c.due_at > sa.bindparam("b_edge"))
+
+_STANDING = (
+    sa.select(deliveries.c.receipt_id, deliveries.c.claims)
+    .where(
+        deliveries.c.destination == _NAME,
+        deliveries.c.state == State.SENDING,
+        deliveries.c.receipt_id.in_(sa.bindparam("b_ids", expanding=True)),
+    )
+    .order_by(deliveries.c.receipt_id)  # everybody locks in this order
+    .with_for_update()
+)
 
 _SETTLE = (
     deliveries.update()

@@ -93,7 +93,7 @@ class Views:
             query = query.where(receipts.c.received_at >= wanted.since)
         if wanted.state is not None:
             # `discarded` is both: a body that a person gave up, and a delivery.
-            there = sa.select(deliveries.c.receipt_id).select_from(_WITH_LANE).where(wanted.state == SHOWN_STATE)
+            there = sa.select(deliveries.c.receipt_id).select_from(_WITH_LANE).where(SHOWN_STATE.in_([wanted.state]))
             query = query.where(sa.or_(receipts.c.status == wanted.state, receipts.c.id.in_(there)))
         with self._store.read() as connection:
             rows = connection.execute(query).all()

@@ -1,0 +1,25 @@
+"""The configuration: one TOML file, checked to the last key, secrets fetched from where they live.
+
+`model` says what there is, `schema` what is allowed, `load` reads, `faults` tells what is wrong, `secret` keeps
+secrets from being shown, `first_start` makes the ones that a fresh machine lacks.
+"""
+
+from app.settings.faults import ConfigError, config_error
+from app.settings.first_start import issue_secrets
+from app.settings.load import find_config, load_settings
+from app.settings.model import Route, Settings, Source
+from app.settings.secret import Secret, SecretField, new_key
+
+__all__ = [
+    "ConfigError",
+    "Route",
+    "Secret",
+    "SecretField",
+    "Settings",
+    "Source",
+    "config_error",
+    "find_config",
+    "issue_secrets",
+    "load_settings",
+    "new_key",
+]

@@ -1,0 +1,130 @@
+"""The kinds of values a setting can have, and the checks that a type alone can't do."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlsplit
+
+from marshmallow import ValidationError, fields, validate
+
+if TYPE_CHECKING:
+    from urllib.parse import SplitResult
+
+HIGHEST_PORT = 65535
+
+
+class Duration(fields.Field[timedelta]):
+    """A length of time written as `5s`, `30m`, `2h` or `1d`."""
+
+    _units = {"s": 1, "m": 60, "h": 3600, "d": 86400}  # noqa: RUF012  (marshmallow copies fields)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> timedelta:  # noqa: ANN401
+        del attr, data, kwargs
+        match = re.fullmatch(r"([0-9]{1,6})([smhd])", value) if isinstance(value, str) else None
+        if match is None:
+            msg = 'allowed: a whole number and a unit, such as "5s", "30m", "2h", "1d"'
+            raise ValidationError(msg)
+        return timedelta(seconds=int(match[1]) * self._units[match[2]])
+
+
+class TextOrList(fields.Field[tuple[str, ...]]):
+    """One text or a list of them; loads to a tuple."""
+
+    def __init__(self, *, may_be_empty: bool = False, **kwargs: Any) -> None:  # noqa: ANN401  (marshmallow's own)
+        """Take whether a list without anything in it is meant."""
+        super().__init__(**kwargs)
+        self.may_be_empty = may_be_empty
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> tuple[str, ...]:  # noqa: ANN401
+        del attr, data, kwargs
+        values = [value] if isinstance(value, str) else value
+        wrong = not isinstance(values, list) or not all(isinstance(one, str) and one for one in values)
+        if wrong or not (values or self.may_be_empty):
+            msg = "allowed: a text or a list of texts"
+            raise ValidationError(msg)
+        return tuple(values)
+
+
+class Flag(fields.Field[bool]):
+    """`true` or `false`, and nothing that merely counts as one of them."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> bool:  # noqa: ANN401
+        del attr, data, kwargs
+        if not isinstance(value, bool):
+            msg = "allowed: true or false"
+            raise ValidationError(msg)
+        return value
+
+
+class Number(fields.Field[float]):
+    """A number between two others, both allowed. TOML's own types count: neither "2" nor true is the number it hints at."""
+
+    def __init__(self, default: float, low: float, high: float, *, whole: bool = True) -> None:
+        """Take the default, the lowest and the highest number allowed."""
+        super().__init__(load_default=default)
+        self._low, self._high, self._kinds = low, high, int if whole else (int, float)
+        self._allowed = f"allowed: a {'whole ' if whole else ''}number from {low} to {high}"
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> float:  # noqa: ANN401
+        del attr, data, kwargs
+        fits = isinstance(value, self._kinds) and not isinstance(value, bool) and self._low <= value <= self._high
+        if not fits:
+            raise ValidationError(self._allowed)
+        return float(value) if isinstance(value, float) else int(value)
+
+
+def choice(default: str, *others: str) -> fields.String:
+    """One of some words."""
+    allowed = " or ".join(f'"{one}"' for one in (default, *others))
+    return fields.String(
+        load_default=default, validate=validate.OneOf((default, *others)), metadata={"allowed": allowed}
+    )
+
+
+def check_bind(text: str) -> None:
+    """Refuse what isn't `address:port`."""
+    host, _, port = text.rpartition(":")
+    # Only ASCII digits: str.isdigit() also takes superscripts, which int() does not.
+    if not host or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > HIGHEST_PORT:
+        raise ValidationError("")
+
+
+def check_store(text: str) -> None:
+    """Refuse URLs of other databases, of none, and with a password inside."""
+    parts = _split(text)
+    if parts.password or any(name.casefold() == "password" for name, _ in parse_qsl(parts.query)):
+        msg = 'allowed: no password inside the URL; give it as password = "env:NAME" below it'
+        raise ValidationError(msg)
+    if parts.scheme == "sqlite":
+        # In memory, every process of ours would have a store of its own and a restart would lose all leads.
+        on_disk = text.startswith("sqlite:///") and parts.path != "/" and ":memory:" not in parts.path
+        if not on_disk or parts.query:
+            raise ValidationError("")
+    elif parts.scheme != "postgresql":
+        raise ValidationError("")
+
+
+def check_url(text: str) -> None:
+    """Refuse what isn't the beginning of a web address."""
+    if not text:
+        return
+    parts = _split(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query or parts.fragment:
+        raise ValidationError("")
+
+
+def check_domain(text: str) -> None:
+    """Refuse what would silently match nobody: `*.edu`, `@edu`, an empty label."""
+    if not re.fullmatch(r"\.?[^\s.@*/:?\[\]]+(\.[^\s.@*/:?\[\]]+)*\.?", text):
+        raise ValidationError("")
+
+
+def _split(text: str) -> SplitResult:
+    try:
+        parts = urlsplit(text)
+        _ = parts.port  # looked at now, so that a wrong one is found here
+    except ValueError:
+        raise ValidationError("") from None
+    return parts

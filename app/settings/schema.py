@@ -1,0 +1,226 @@
+"""What is allowed in the file: every section, its defaults and its checks."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from marshmallow import RAISE, Schema, fields, post_load, pre_load, validate
+
+from app.settings import model
+from app.settings.kinds import (
+    Duration,
+    Flag,
+    Number,
+    TextOrList,
+    check_bind,
+    check_domain,
+    check_store,
+    check_url,
+    choice,
+)
+from app.settings.secret import SecretField
+
+DEFAULT_STORE = "sqlite:///var/leadwire.db"
+
+
+class _Section(Schema):
+    class Meta:
+        unknown = RAISE
+
+
+class _Server(_Section):
+    bind = fields.String(
+        load_default="127.0.0.1:8080",
+        validate=check_bind,
+        metadata={"allowed": 'an address and a port, such as "127.0.0.1:8080"'},
+    )
+    workers = Number(2, 1, 64)
+    max_body_bytes = Number(65536, 1024, 16 * 1024 * 1024)
+    trusted_proxies = Number(0, 0, 10)
+    public_url = fields.String(
+        load_default="",
+        validate=check_url,
+        metadata={"allowed": 'how the outside reaches this server, such as "https://leads.contoso.example"'},
+    )
+
+    @post_load
+    def _make(self, data: dict[str, Any], **_: object) -> model.Server:
+        data["public_url"] = (data["public_url"] or f"http://{data['bind']}").rstrip("/")
+        return model.Server(**data)
+
+
+class _Store(_Section):
+    url = fields.String(
+        load_default=DEFAULT_STORE,
+        validate=check_store,
+        metadata={"allowed": '"sqlite:///PATH" or "postgresql://USER@HOST/DATABASE"'},
+    )
+    password = SecretField(load_default=None)
+
+    @post_load
+    def _make(self, data: dict[str, Any], **_: object) -> model.Store:
+        return model.Store(**data)
+
+
+class _Privacy(_Section):
+    withhold_domains = fields.List(
+        fields.String(
+            validate=check_domain, metadata={"allowed": 'a domain, such as "edu", which stands for all below it too'}
+        ),
+        load_default=["edu"],
+        metadata={"allowed": 'a list of domains, such as ["edu"]'},
+    )
+    edu_action = choice("withhold", "deliver")
+
+    @post_load
+    def _make(self, data: dict[str, Any], **_: object) -> model.Privacy:
+        return model.Privacy(withhold_domains=tuple(data["withhold_domains"]), edu_action=data["edu_action"])
+
+
+class _Duplicates(_Section):
+    window_hours = Number(24, 0, 24 * 365, whole=False)
+
+    @post_load
+    def _make(self, data: dict[str, Any], **_: object) -> model.Duplicates:
+        return model.Duplicates(**data)
+
+
+class _TestLeads(_Section):
+    deliver = Flag(load_default=True)
+    keep_days = Number(7, 1, 3650)
+    destinations = TextOrList(load_default=None)
+
+    @post_load
+    def _make(self, data: dict[str, Any], **_: object) -> model.TestLeads:
+        return model.TestLeads(**data)
+
+
+class _Delivery(_Section):
+    schedule = fields.List(
+        Duration(),
+        load_default=[timedelta(seconds=s) for s in (0, 5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)],
+        validate=validate.Length(min=1, max=100),
+        metadata={"allowed": 'a list of waits, such as ["0s", "5s", "5m"]'},
+    )
+    lease_seconds = Number(180, 5, 3600)
+
+    @post_load
+    def _make(self, data: dict[str, Any], **_: object) -> model.Delivery:
+        return model.Delivery(schedule=tuple(data["schedule"]), lease_seconds=data["lease_seconds"])
+
+
+class _Retention(_Section):
+    leads_days = Number(180, 1, 36500)
+    quarantine_days = Number(30, 1, 36500)
+    attempts_days = Number(180, 1, 36500)
+
+    @post_load
+    def _make(self, data: dict[str, Any], **_: object) -> model.Retention:
+        return model.Retention(**data)
+
+
+class _Console(_Section):
+    enabled = Flag(load_default=True)
+    password = SecretField(load_default=None)
+    sign_in = choice("password", "entra")
+    tenant_id = fields.String(load_default=None)
+    client_id = fields.String(load_default=None)
+    client_secret = SecretField(load_default=None)
+
+    @post_load
+    def _make(self, data: dict[str, Any], **_: object) -> model.Console:
+        return model.Console(**data)
+
+
+class _Alerts(_Section):
+    to = TextOrList(load_default=(), may_be_empty=True)
+    via = fields.String(load_default=None)
+
+    @post_load
+    def _make(self, data: dict[str, Any], **_: object) -> model.Alerts:
+        return model.Alerts(**data)
+
+
+class _Source(_Section):
+    keys = fields.List(
+        SecretField(),
+        required=True,
+        validate=validate.Length(min=1),
+        metadata={"allowed": 'a list of "env:NAME" or "file:/path"'},
+    )
+    destinations = TextOrList(required=True)
+
+    @post_load
+    def _make(self, data: dict[str, Any], **_: object) -> model.Source:
+        return model.Source(keys=tuple(data["keys"]), destinations=data["destinations"])
+
+
+class _When(_Section):
+    offer = TextOrList(load_default=None)
+    action = TextOrList(load_default=None)
+    source = TextOrList(load_default=None)
+    test = Flag(load_default=None)
+
+
+class _Route(_Section):
+    when = fields.Nested(_When, load_default=lambda: _When().load({}))
+    to = TextOrList(required=True)
+
+    @post_load
+    def _make(self, data: dict[str, Any], **_: object) -> model.Route:
+        return model.Route(**data["when"], to=data["to"])
+
+
+def _section(schema: type[Schema]) -> fields.Nested:
+    return fields.Nested(schema, load_default=lambda: schema().load({}))
+
+
+def _short_name() -> fields.String:
+    """A name that can stand in a file's name, a label and a URL."""
+    allowed = "allowed: a name of at most 63 letters, digits, dots, dashes and underscores"
+    return fields.String(validate=validate.Regexp(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}\Z", error=allowed))
+
+
+class SettingsSchema(_Section):
+    """The whole file; every section may be left out."""
+
+    server = _section(_Server)
+    store = _section(_Store)
+    privacy = _section(_Privacy)
+    duplicates = _section(_Duplicates)
+    test_leads = _section(_TestLeads)
+    delivery = _section(_Delivery)
+    retention = _section(_Retention)
+    console = _section(_Console)
+    alerts = _section(_Alerts)
+    sources = fields.Dict(keys=_short_name(), values=fields.Nested(_Source), required=True)
+    routes = fields.List(fields.Nested(_Route), load_default=[])
+    destinations = fields.Dict(
+        keys=_short_name(),
+        values=fields.Dict(),
+        required=True,
+    )
+
+    @pre_load
+    def _fill(self, data: dict[str, Any], **_: object) -> dict[str, Any]:
+        return with_defaults(data)
+
+
+def with_defaults(document: dict[str, Any]) -> dict[str, Any]:
+    """Fill in the tables that depend on each other: destinations, sources (all destinations), their key files."""
+    document = {"sources": {"marketplace": {}}, "console": {}, **document}
+    destinations = document.setdefault("destinations", {"archive": {"type": "file", "path": "var/leads.jsonl"}})
+    names = list(destinations) if isinstance(destinations, dict) else []
+    sources, console = document["sources"], document["console"]
+    if isinstance(sources, dict):
+        document["sources"] = {
+            name: {"keys": [f"file:var/{name}.key"], "destinations": names, **source}
+            if isinstance(source, dict)
+            else source
+            for name, source in sources.items()
+        }
+    signs_in_by_password = {"enabled": True, "sign_in": "password"}
+    if isinstance(console, dict) and signs_in_by_password.items() <= {**signs_in_by_password, **console}.items():
+        document["console"] = {"password": "file:var/console.password", **console}
+    return document

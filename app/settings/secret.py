@@ -1,0 +1,81 @@
+"""Secrets: where they live, how they are fetched and made, and that they can't be shown by accident."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+from marshmallow import ValidationError, fields
+
+
+class Secret:
+    """A secret that can't be printed by accident; `reveal()` gives the text."""
+
+    __slots__ = ("_text", "reference")
+
+    def __init__(self, text: str, *, reference: str = "") -> None:
+        """Keep `text`; `reference` ("env:NAME", "file:/path") is what may be shown."""
+        self._text = text
+        self.reference = reference
+
+    def reveal(self) -> str:
+        """Give the secret itself."""
+        return self._text
+
+    def __repr__(self) -> str:
+        return f"<secret {self.reference}>"
+
+
+def read_secret(reference: object) -> Secret:
+    """Fetch the secret that `env:NAME` or `file:/path` points at.
+
+    Raises:
+        ValidationError: the reference is a literal, or nothing is there. The message never repeats the value.
+
+    """
+    kind, _, where = reference.partition(":") if isinstance(reference, str) else ("", "", "")
+    if kind == "env" and where:
+        text, missing = os.environ.get(where, ""), f"the environment variable {where} is not set or empty"
+    elif kind == "file" and where:
+        text, missing = _from_file(where)
+    else:
+        msg = 'a secret is never written here: give "env:NAME" or "file:/path"'
+        raise ValidationError(msg)
+    if not text:
+        raise ValidationError(missing)
+    return Secret(text, reference=f"{kind}:{where}")
+
+
+def _from_file(where: str) -> tuple[str, str]:
+    """Give a file's text without white space around it, and what to say if that is nothing."""
+    try:
+        # Windows' editors begin a text with a byte order mark, which is no part of the secret.
+        return Path(where).read_text("utf-8-sig").strip(), f"the file {where} is empty"
+    except (OSError, ValueError) as exc:  # ValueError: not UTF-8, or a NUL in the path
+        hint = ' ("~" is not expanded: write the whole path)' if where.startswith("~") else ""
+        return "", f"the file {where} can't be read: {getattr(exc, 'strerror', None) or type(exc).__name__}{hint}"
+
+
+class SecretField(fields.Field[Secret]):
+    """A setting whose value is `env:NAME` or `file:/path`; loads to a `Secret`."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Secret:  # noqa: ANN401
+        del attr, data, kwargs
+        return read_secret(value)
+
+
+def new_key() -> str:
+    """Make a fresh key: 32 random bytes, safe in a URL."""
+    return secrets.token_urlsafe(32)
+
+
+def write_secret(path: Path, text: str) -> None:
+    """Write a secret that only the owner may read; refuses to replace an existing file (FileExistsError)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text + "\n")
+        file.flush()
+        os.fsync(descriptor)  # the address with this key in it is pasted elsewhere in the next minute

@@ -1,0 +1,73 @@
+"""The schema: made once, by whoever comes first, and the same as the tables in the code."""
+
+import re
+
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from app.store import engine
+from app.store.tables import metadata
+from tests.parts.arrivals import in_processes, migrate, together
+
+
+def test_migrating_an_empty_database_makes_every_table(empty_url, opened):
+    store = opened(empty_url)
+    store.migrate()
+    with store.read() as connection:
+        assert {*metadata.tables, "alembic_version"} == set(sa.inspect(connection).get_table_names())
+
+
+def test_migrating_again_changes_and_locks_nothing(empty_url, opened):
+    first = opened(empty_url)
+    first.migrate()
+    first.migrate()
+    statements = []
+    again = opened(empty_url)
+    sa.event.listen(again.engine, "before_cursor_execute", lambda *args: statements.append(args[2]))
+    with first.write():  # whoever migrates for real waits for a lock here
+        again.migrate()
+    assert not [one for one in statements if not one.lstrip().startswith(("SELECT", "PRAGMA", "BEGIN"))]
+
+
+def test_processes_that_start_together_make_one_schema_and_one_salt(empty_url, opened):
+    salts = in_processes(6, migrate, empty_url)
+    assert len(set(salts)) == 1
+    with opened(empty_url).read() as connection:
+        assert connection.execute(sa.text("SELECT count(*) FROM alembic_version")).scalar() == 1
+
+
+def test_stores_in_threads_that_start_together_make_one_schema_and_one_salt(empty_url):
+    assert len(set(together(6, migrate, empty_url, 0))) == 1
+
+
+def test_the_migrated_schema_is_the_one_in_the_code(empty_url, opened):
+    store = opened(empty_url)
+    store.migrate()
+    with store.read() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+def test_the_indexes_have_the_conditions_that_the_code_asks_for(store, database):
+    """Alembic doesn't compare them, and a query finds a partial index only word for word."""
+    with store.read() as connection:
+        for table in metadata.tables.values():
+            made = {index["name"]: index for index in sa.inspect(connection).get_indexes(table.name)}
+            for index in table.indexes:
+                wanted = index.dialect_options[database].get("where")
+                found = made[index.name]["dialect_options"].get(f"{database}_where")
+                assert _words(wanted) == _words(found), index.name
+
+
+def _words(condition):
+    """The words of a condition, without those that PostgreSQL puts in when it says IN in its own way."""
+    words = re.findall(r"\w+", str(condition if condition is not None else ""))
+    return [word for word in words if word not in {"IN", "ANY", "ARRAY", "character", "varying", "text"}]
+
+
+def test_the_schema_version_is_the_newest_migration():
+    config = Config()
+    config.set_main_option("script_location", "app/store/migrations")
+    assert ScriptDirectory.from_config(config).get_heads() == [engine.SCHEMA_VERSION]
