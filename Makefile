@@ -7,7 +7,7 @@ SETUP := $(VENV)/.setup
 DEV := $(VENV)/.dev
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check lock parts clean
+.PHONY: help setup run test check bench parts lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
@@ -30,6 +30,23 @@ setup: $(SETUP) ## make .venv with the locked dependencies
 
 run: $(SETUP) ## start receiver, worker and console on http://127.0.0.1:8080
 	@$(BIN)/leadwire serve
+
+parts: $(DEV) ## install the real parts that the tests talk to: Azurite, PostgreSQL
+	@sh scripts/parts.sh
+
+test: parts ## run the whole suite
+	@$(BIN)/pytest -n 2 --dist loadgroup
+
+check: $(DEV) ## lint, types, import rules, Dockerfile
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check .
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/lint-imports --no-logo >.lint-imports.log 2>&1 || { cat .lint-imports.log; exit 1; }
+	@$(BIN)/python scripts/check_dockerfile.py
+	@echo "make check: nothing wrong"
+
+bench: $(DEV) ## measure, as ratios in one run
+	@$(BIN)/python -m bench
 
 lock: ## resolve the dependencies again (needs uv)
 	uv --no-config pip compile pyproject.toml --group build --universal --python-version 3.11 \

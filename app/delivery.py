@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 import uuid
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 from app.destinations.base import DeliveryFailed, Outcome, Parcel, Postponed, Sent
@@ -16,9 +15,9 @@ from app.store.tables import State, from_ms, iso, to_ms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from datetime import timedelta
+    from datetime import datetime, timedelta
 
-    from app.catalogue import Catalogue
+    from app.catalogue import Catalogue, Entry
     from app.destinations.base import Destination
 
 log = logger("delivery")
@@ -96,7 +95,7 @@ class Lane:
             return [DeliveryFailed(detail="a wrong number of outcomes")] * len(parcels)
         return outcomes
 
-    def _entry(self, failure: DeliveryFailed):  # noqa: ANN202  (typed by the catalogue)
+    def _entry(self, failure: DeliveryFailed) -> Entry:
         return self.catalogue.translate(self.type, code=failure.code, status=failure.status, detail=failure.detail)
 
     def _result(self, claim: Claim, outcome: Outcome, *, now: int, duration_ms: int) -> Result:
@@ -108,9 +107,7 @@ class Lane:
             state, due_at, verdict = State.DUE, to_ms(outcome.until), Verdict.RETRY
         else:
             entry = self._entry(outcome)
-            decision = decide(
-                entry.verdict, tries=claim.tries, schedule=self.schedule, retry_after=outcome.retry_after
-            )
+            decision = decide(entry.verdict, tries=claim.tries, schedule=self.schedule, retry_after=outcome.retry_after)
             verdict, code, raw_code, status = entry.verdict, entry.code, outcome.code, outcome.status
             state, due_at, tries = decision.state, now + round(decision.wait.total_seconds() * 1000), decision.tries
         return Result(

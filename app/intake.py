@@ -80,9 +80,7 @@ class Intake:
         id_, received_at = str(uuid_utils.uuid7()), to_ms(moment)
         if isinstance(read, Rejection):
             kept = self.quarantined(read, envelope)
-            return Arrival(
-                id=id_, received_at=received_at, source=source, status=Status.QUARANTINED, quarantined=kept
-            )
+            return Arrival(id=id_, received_at=received_at, source=source, status=Status.QUARANTINED, quarantined=kept)
         destinations = self.router.destinations(read, source=source)
         domain = self.withholding.of_lead(read)
         if domain is not None:

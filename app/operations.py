@@ -198,7 +198,9 @@ class Operations:
             raise NotPossible(msg)
         source, content_type, body = found
         if body is None:
-            msg = f"The body of {id_} was not kept: an address of a withheld domain was in it. It can only be discarded."
+            msg = (
+                f"The body of {id_} was not kept: an address of a withheld domain was in it. It can only be discarded."
+            )
             raise NotPossible(msg)
         return source, content_type, body
 
@@ -210,7 +212,7 @@ class Operations:
         envelope = Envelope(body=body, content_type=kept)
         return envelope, self.intake.read(envelope)
 
-    def repair(self, id_: str, body: bytes, *, who: Who) -> Lead | Rejection:
+    def repair(self, id_: str, *, body: bytes, who: Who) -> Lead | Rejection:
         """Put another body in place of a quarantined one; gives how it reads now."""
         envelope, read = self.read_repaired(id_, body)
         ready = Rejection(200, "Ready to be released", "It reads as a lead now.")

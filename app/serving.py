@@ -22,6 +22,8 @@ from app import create_app
 from app.log import configure_logging, logger
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from flask import Flask
 
     from app.settings import Settings
@@ -34,29 +36,30 @@ LONGEST_PAUSE = 10.0
 YOUNG = 5.0
 
 
-class AddressInUse(Exception):  # noqa: N818  (said to a person)
-    """Something else listens where we should."""
+class CannotListen(Exception):  # noqa: N818  (said to a person)
+    """There is no listening at that address; the message says why."""
 
 
-def serve(settings: Settings, *, with_worker: bool) -> None:
-    """Receive (and deliver) until SIGTERM or SIGINT.
+def serve(settings: Settings, *, bind: str, with_worker: bool) -> None:
+    """Receive at `bind` (and deliver) until SIGTERM or SIGINT.
 
     Raises:
-        AddressInUse: the address is taken.
+        CannotListen: the address is taken, or none.
 
     """
-    check_address(settings)
+    address = split_address(bind)
+    check_address(*address)
     if settings.path is not None:
         os.environ["LEADWIRE_CONFIG"] = str(settings.path)  # the children read it themselves
     stopping = threading.Event()
     worker = _Child([sys.executable, "-m", "app", "work"], stopping) if with_worker else None
     if worker is not None:
         worker.start()
-    log.info("server.started", bind=settings.server.bind, receivers=settings.server.workers, worker=with_worker)
+    log.info("server.started", bind=bind, receivers=settings.server.workers, worker=with_worker)
     pause = START_AGAIN_AFTER
     while not stopping.is_set():
         begun = time.monotonic()
-        server = _granian(settings, stopping, worker)
+        server = _granian(settings, address, stopping, worker)
         with contextlib.suppress(SystemExit):  # Granian's way to say that receivers kept dying
             server.serve()
         if not stopping.is_set():
@@ -68,7 +71,7 @@ def serve(settings: Settings, *, with_worker: bool) -> None:
     log.info("server.stopped")
 
 
-def _granian(settings: Settings, stopping: threading.Event, worker: _Child | None) -> Any:  # noqa: ANN401
+def _granian(settings: Settings, address: tuple[str, int], stopping: threading.Event, worker: _Child | None) -> Any:  # noqa: ANN401  (Granian's class depends on the platform)
     import multiprocessing  # noqa: PLC0415
 
     from granian import Granian  # noqa: PLC0415  (only the serving process needs it)
@@ -76,11 +79,10 @@ def _granian(settings: Settings, stopping: threading.Event, worker: _Child | Non
 
     # A forked receiver would inherit SQLite's bookkeeping of our locks, and our threads without their running.
     multiprocessing.set_start_method("spawn", force=True)
-    host, port = settings.server.address
     server = Granian(
         "app.serving:receiver",
-        address=host,
-        port=port,
+        address=address[0],
+        port=address[1],
         interface=Interfaces.WSGI,
         factory=True,
         workers=settings.server.workers,
@@ -90,7 +92,7 @@ def _granian(settings: Settings, stopping: threading.Event, worker: _Child | Non
         workers_kill_timeout=STOP_WITHIN - 1,
         log_enabled=False,
     )
-    interrupt = server.signal_handler_interrupt
+    interrupt: Callable[[], None] = server.signal_handler_interrupt
 
     def stop(*_: object) -> None:
         stopping.set()
@@ -123,12 +125,25 @@ def end_with_parent() -> None:
     threading.Thread(target=watch, name="parent watch", daemon=True).start()
 
 
-def check_address(settings: Settings, *, patience: float = 3.0) -> None:
+def split_address(bind: str) -> tuple[str, int]:
+    """Take `HOST:PORT` apart.
+
+    Raises:
+        CannotListen: it is none.
+
+    """
+    host, _, port = bind.rpartition(":")
+    if not host or not port.isdigit():
+        msg = f"{bind!r} is no address to listen on; allowed: HOST:PORT, such as 127.0.0.1:8080."
+        raise CannotListen(msg)
+    return host.strip("[]"), int(port)
+
+
+def check_address(host: str, port: int, *, patience: float = 3.0) -> None:
     """See that nobody listens there: Granian shares ports, and two Leadwires on one would take half the leads each.
 
     Waits a moment for a predecessor that is on its way out.
     """
-    host, port = settings.server.address
     ends = time.monotonic() + patience
     while True:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -138,8 +153,8 @@ def check_address(settings: Settings, *, patience: float = 3.0) -> None:
                 probe.bind((host, port))
             except OSError as exc:
                 if time.monotonic() > ends:
-                    msg = f"{settings.where}: [server] bind: can't listen on {settings.server.bind}: {exc.strerror}."
-                    raise AddressInUse(msg) from exc
+                    msg = f"[server] bind: can't listen on {host}:{port}: {exc.strerror}."
+                    raise CannotListen(msg) from exc
             else:
                 return
         time.sleep(0.2)

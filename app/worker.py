@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from app.log import logger
 from app.store import StoreUnavailable
-from app.store.outbox import Outbox
 from app.store.tables import to_ms
 
 if TYPE_CHECKING:
     from app.delivery import Lane
     from app.store.engine import Wakeup
+    from app.store.outbox import Outbox
     from app.wiring import Wiring
 
 log = logger("worker")

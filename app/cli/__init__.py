@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,6 +12,9 @@ from app import __version__
 from app.cli import acting, looking, serving, testing
 from app.settings import find_config, issue_secrets
 from app.wiring import Wiring
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @dataclass

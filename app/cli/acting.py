@@ -40,7 +40,14 @@ def _which(function: Callable[..., Any]) -> Callable[..., Any]:
 @click.pass_obj
 @as_json
 def replay(
-    obj: Context, *, ids: tuple[str, ...], dry_run: bool, why: str, sent: bool, json_: bool, **which: Any  # noqa: ANN401
+    obj: Context,
+    *,
+    ids: tuple[str, ...],
+    dry_run: bool,
+    why: str,
+    sent: bool,
+    json_: bool,
+    **which: Any,  # noqa: ANN401
 ) -> None:
     """Deliver again what is dead, discarded or waiting, with fresh patience.
 
@@ -52,7 +59,9 @@ def replay(
     added = 0
     if ids and which["destination"] and not dry_run:
         added = sum(operations.deliver_also(id_, which["destination"], who=who(why)) for id_ in ids)
-    changed = _in_parts(found, lambda part: operations.replay(part, who=who(why)), "Replaying", dry_run, json_)
+    changed = _in_parts(
+        found, lambda part: operations.replay(part, who=who(why)), "Replaying", dry_run=dry_run, json_=json_
+    )
     _report("replayed", found, changed + added, dry_run=dry_run, json_=json_)
 
 
@@ -62,7 +71,14 @@ def replay(
 @click.pass_obj
 @as_json
 def discard(
-    obj: Context, *, ids: tuple[str, ...], dry_run: bool, why: str, yes: bool, json_: bool, **which: Any  # noqa: ANN401
+    obj: Context,
+    *,
+    ids: tuple[str, ...],
+    dry_run: bool,
+    why: str,
+    yes: bool,
+    json_: bool,
+    **which: Any,  # noqa: ANN401
 ) -> None:
     """Give up deliveries that wait or are dead, or quarantined bodies by their ID."""
     operations = obj.ready.operations
@@ -71,7 +87,9 @@ def discard(
     number = len(found) + len(quarantined)
     if number and not dry_run and not yes:
         click.confirm(f"Give up {number}? They will not be delivered.", abort=True, err=True)
-    changed = _in_parts(found, lambda part: operations.discard(part, who=who(why)), "Discarding", dry_run, json_)
+    changed = _in_parts(
+        found, lambda part: operations.discard(part, who=who(why)), "Discarding", dry_run=dry_run, json_=json_
+    )
     if quarantined and not dry_run:
         changed += operations.discard_quarantined(quarantined, who=who(why))
     shown = [*found, *((id_, "(quarantine)", "quarantined") for id_ in quarantined)]
@@ -79,7 +97,12 @@ def discard(
 
 
 def _in_parts(
-    found: Sequence[Any], act: Callable[[Sequence[Any]], int], label: str, dry_run: bool, json_: bool  # noqa: FBT001
+    found: Sequence[Any],
+    act: Callable[[Sequence[Any]], int],
+    label: str,
+    *,
+    dry_run: bool,
+    json_: bool,
 ) -> int:
     if dry_run:
         return 0
@@ -91,9 +114,7 @@ def _in_parts(
     return changed
 
 
-def _report(
-    verb: str, found: Sequence[tuple[str, str, str]], changed: int, *, dry_run: bool, json_: bool
-) -> None:
+def _report(verb: str, found: Sequence[tuple[str, str, str]], changed: int, *, dry_run: bool, json_: bool) -> None:
     rows = [{"id": id_, "destination": destination, "state": state} for id_, destination, state in found]
     count = len(found) if dry_run else changed
     if dry_run:
@@ -106,7 +127,9 @@ def _report(
 
 @click.command()
 @click.argument("id_", metavar="ID")
-@click.option("--file", "file", type=click.File("rb"), help="The repaired body (- for standard input); else your editor opens.")
+@click.option(
+    "--file", "file", type=click.File("rb"), help="The repaired body (- for standard input); else your editor opens."
+)
 @click.option("--release", "release_", is_flag=True, help="Also release it, in the same step.")
 @click.option("--why", default="", metavar="TEXT", help="A reason, for the audit (no personal data).")
 @click.pass_obj
@@ -116,10 +139,8 @@ def repair(obj: Context, *, id_: str, file: Any, release_: bool, why: str, json_
     operations = obj.ready.operations
     before = operations.quarantined_body(id_)
     body = file.read() if file is not None else _edited(before)
-    if release_:
-        read = operations.release(id_, body=body, who=who(why))
-    else:
-        read = operations.repair(id_, body, who=who(why))
+    act = operations.release if release_ else operations.repair
+    read = act(id_, body=body, who=who(why))
     if isinstance(read, Rejection):
         _rejected(id_, read, kept=not release_, json_=json_)
     verb = "released" if release_ else "repaired"
@@ -166,7 +187,7 @@ def release(obj: Context, *, id_: str, why: str, json_: bool) -> None:
 @click.pass_obj
 @as_json
 def erase(obj: Context, *, email: str, yes: bool, why: str, json_: bool) -> None:
-    """Forget a person: leads and quarantined bodies with this e-mail address; says which destinations still hold them."""
+    """Forget a person: leads and quarantined bodies with this e-mail address. Says who else holds them."""
     operations = obj.ready.operations
     ids = operations.find_person(email)
     if ids and not yes:

@@ -23,9 +23,7 @@ STATES = [str(one) for one in (*Status, *State) if one != State.DISCARDED]
 @click.option("--limit", type=click.IntRange(1, 100_000), default=100, show_default=True)
 @click.pass_obj
 @as_json
-def leads(
-    obj: Context, *, state: str | None, test: bool | None, since: int | None, limit: int, json_: bool
-) -> None:
+def leads(obj: Context, *, state: str | None, test: bool | None, since: int | None, limit: int, json_: bool) -> None:
     """List what came in, newest first."""
     found = obj.ready.operations.leads(Filter(state=state, test=test, since=since, limit=limit))
     columns = ("id", "received_at", "status", "test", "lead_source", "action_code", "offer", "deliveries")

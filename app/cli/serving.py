@@ -12,7 +12,8 @@ import click
 
 from app.cli.output import as_json, fail, say, steps
 from app.log import configure_logging, logger
-from app.serving import AddressInUse, end_with_parent, serve as run_server
+from app.serving import CannotListen, end_with_parent
+from app.serving import serve as run_server
 from app.settings import ConfigError, new_key
 from app.store import StoreUnavailable
 from app.worker import work as run_worker
@@ -28,15 +29,18 @@ STORE_PATIENCE = 30.0  # seconds that a database may take to come up with us
 
 @click.command()
 @click.option("--no-worker", is_flag=True, help="Only receive; deliver with `leadwire work`, on any host.")
+@click.option(
+    "--bind", metavar="HOST:PORT", help="Listen here instead of [server] bind (containers need 0.0.0.0:8080)."
+)
 @click.pass_obj
-def serve(obj: Context, *, no_worker: bool) -> None:
+def serve(obj: Context, *, no_worker: bool, bind: str | None) -> None:
     """Receive leads and deliver them (receiver, worker and console in one process group)."""
     configure_logging()
     try:
         _migrate(obj.wiring)
-        _banner(obj.wiring, obj.made)
-        run_server(obj.wiring.settings, with_worker=not no_worker)
-    except (ConfigError, AddressInUse) as exc:
+        _banner(obj.wiring, obj.made, bind)
+        run_server(obj.wiring.settings, bind=bind or obj.wiring.settings.server.bind, with_worker=not no_worker)
+    except (ConfigError, CannotListen) as exc:
         fail(str(exc), json_=False, status=2)
     except StoreUnavailable as exc:
         fail(f"{obj.wiring.settings.where}: [store] url: the store can't be used. {exc}", json_=False)
@@ -71,10 +75,10 @@ def _migrate(wiring: Wiring) -> None:
             return
 
 
-def _banner(wiring: Wiring, made: list[Path]) -> None:
+def _banner(wiring: Wiring, made: list[Path], bind: str | None) -> None:
     """Tell a person where to go; on standard error, because standard output is the log."""
     settings = wiring.settings
-    lines = [f"Leadwire runs on {settings.server.public_url}"]
+    lines = [f"Leadwire runs on {settings.server.public_url}" + (f", listening on {bind}" if bind else "")]
     lines += [f"  made {path} (only you can read it)" for path in made]
     for name, source in settings.sources.items():
         key = source.keys[0]
@@ -137,7 +141,7 @@ def keys() -> None:
 @keys.command()
 @click.option("--json", "json_", is_flag=True, help="Answer in JSON.")
 def new(*, json_: bool) -> None:
-    """Print a fresh key for a source; put it where `keys` of the source points, next to the old one while you rotate."""
+    """Print a fresh key for a source; list it in the source's `keys`, next to the old one while you rotate."""
     key = new_key()
     click.echo(json.dumps({"key": key}) if json_ else key)
 

@@ -120,7 +120,7 @@ class Writer:
         notes = [tidy(line, limit=500) for line in (lead.description or "")[:8000].splitlines()]
         return Section(facts=facts + _person(lead), prose="What they wrote:" if any(notes) else "", quoted=notes)
 
-    def _finish(  # noqa: PLR0913  (one call a kind of letter, a few lines above)
+    def _finish(
         self, name: str, subject: str, title: str, sections: list[Section], *, now: datetime, resumable: bool
     ) -> Letter:
         message_id = f"<{name}@{self.sender.rpartition('@')[2]}>"

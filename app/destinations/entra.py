@@ -29,7 +29,7 @@ _DETAIL = 2000  # characters of the service's text that are enough to recognise 
 class EntraToken:
     """The token of one application for one scope; asks only when the one it has is about to expire."""
 
-    def __init__(  # noqa: PLR0913  (each is one fact of the registration, all by name)
+    def __init__(
         self,
         *,
         authority: str,

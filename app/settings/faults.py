@@ -27,7 +27,7 @@ class ConfigError(Exception):
 def config_error(path: Path | None, exc: ValidationError, document: Mapping[str, Any], schema: Schema) -> ConfigError:
     """Say each fault of a validation as `file: [section] key: found …; allowed: …`; secrets' values are never said."""
     where = str(path) if path else "the built-in defaults"
-    found = _flatten(exc.normalized_messages())
+    found = _flatten(exc.normalized_messages())  # type: ignore[no-untyped-call]
     return ConfigError("\n".join(f"{where}: {_fault(keys, message, document, schema)}" for keys, message in found))
 
 
@@ -57,7 +57,7 @@ def _fault(keys: Keys, message: str, document: Any, schema: Schema) -> str:  # n
 
 
 def _name(keys: Keys) -> str:
-    """Write keys as the file does: `[section] key`; entries of a list as `#1`, `#2` …"""
+    """Write keys as the file does: `[section] key`, entries of a list as `#1`, `#2` and so on."""
     words: list[str] = []
     for key in keys:
         if isinstance(key, int) and words:

@@ -6,8 +6,8 @@ import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from app.settings.defaults import DEFAULT_STORE, with_defaults
 from app.settings.load import read_document
-from app.settings.schema import DEFAULT_STORE, with_defaults
 from app.settings.secret import new_key, write_secret
 
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from urllib.parse import SplitResult
 
 HIGHEST_PORT = 65535
+WRONG = "not allowed"  # what is, stands with the field
 
 
 class Duration(fields.Field[timedelta]):
@@ -59,7 +60,7 @@ class Flag(fields.Field[bool]):
 
 
 class Number(fields.Field[float]):
-    """A number between two others, both allowed. TOML's own types count: neither "2" nor true is the number it hints at."""
+    """A number between two others, both allowed; neither the text "2" nor `true` is one."""
 
     def __init__(self, default: float, low: float, high: float, *, whole: bool = True) -> None:
         """Take the default, the lowest and the highest number allowed."""
@@ -88,7 +89,7 @@ def check_bind(text: str) -> None:
     host, _, port = text.rpartition(":")
     # Only ASCII digits: str.isdigit() also takes superscripts, which int() does not.
     if not host or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > HIGHEST_PORT:
-        raise ValidationError("")
+        raise ValidationError(WRONG)
 
 
 def check_store(text: str) -> None:
@@ -101,9 +102,9 @@ def check_store(text: str) -> None:
         # In memory, every process of ours would have a store of its own and a restart would lose all leads.
         on_disk = text.startswith("sqlite:///") and parts.path != "/" and ":memory:" not in parts.path
         if not on_disk or parts.query:
-            raise ValidationError("")
+            raise ValidationError(WRONG)
     elif parts.scheme != "postgresql":
-        raise ValidationError("")
+        raise ValidationError(WRONG)
 
 
 def check_url(text: str) -> None:
@@ -112,13 +113,13 @@ def check_url(text: str) -> None:
         return
     parts = _split(text)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query or parts.fragment:
-        raise ValidationError("")
+        raise ValidationError(WRONG)
 
 
 def check_domain(text: str) -> None:
     """Refuse what would silently match nobody: `*.edu`, `@edu`, an empty label."""
     if not re.fullmatch(r"\.?[^\s.@*/:?\[\]]+(\.[^\s.@*/:?\[\]]+)*\.?", text):
-        raise ValidationError("")
+        raise ValidationError(WRONG)
 
 
 def _split(text: str) -> SplitResult:
@@ -126,5 +127,5 @@ def _split(text: str) -> SplitResult:
         parts = urlsplit(text)
         _ = parts.port  # looked at now, so that a wrong one is found here
     except ValueError:
-        raise ValidationError("") from None
+        raise ValidationError(WRONG) from None
     return parts

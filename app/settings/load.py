@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from marshmallow import ValidationError
 
+from app.settings.defaults import with_defaults
 from app.settings.faults import ConfigError, config_error
 from app.settings.model import Settings
-from app.settings.schema import SettingsSchema, with_defaults
+from app.settings.schema import SettingsSchema
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator

@@ -8,6 +8,7 @@ from typing import Any
 from marshmallow import RAISE, Schema, fields, post_load, pre_load, validate
 
 from app.settings import model
+from app.settings.defaults import DEFAULT_STORE, with_defaults
 from app.settings.kinds import (
     Duration,
     Flag,
@@ -20,8 +21,6 @@ from app.settings.kinds import (
     choice,
 )
 from app.settings.secret import SecretField
-
-DEFAULT_STORE = "sqlite:///var/leadwire.db"
 
 
 class _Section(Schema):
@@ -205,22 +204,3 @@ class SettingsSchema(_Section):
     @pre_load
     def _fill(self, data: dict[str, Any], **_: object) -> dict[str, Any]:
         return with_defaults(data)
-
-
-def with_defaults(document: dict[str, Any]) -> dict[str, Any]:
-    """Fill in the tables that depend on each other: destinations, sources (all destinations), their key files."""
-    document = {"sources": {"marketplace": {}}, "console": {}, **document}
-    destinations = document.setdefault("destinations", {"archive": {"type": "file", "path": "var/leads.jsonl"}})
-    names = list(destinations) if isinstance(destinations, dict) else []
-    sources, console = document["sources"], document["console"]
-    if isinstance(sources, dict):
-        document["sources"] = {
-            name: {"keys": [f"file:var/{name}.key"], "destinations": names, **source}
-            if isinstance(source, dict)
-            else source
-            for name, source in sources.items()
-        }
-    signs_in_by_password = {"enabled": True, "sign_in": "password"}
-    if isinstance(console, dict) and signs_in_by_password.items() <= {**signs_in_by_password, **console}.items():
-        document["console"] = {"password": "file:var/console.password", **console}
-    return document

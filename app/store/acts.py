@@ -207,7 +207,7 @@ class Acts:
                 _note(connection, "erase", *chunk, now=now, who=who)
         return held
 
-    def purge(  # noqa: PLR0913  (one moment a kind of row)
+    def purge(
         self, *, leads: int, tests: int, bodies: int, tries: int, keys: int, now: int, who: Who
     ) -> dict[str, int]:
         """Delete what is older than each of these moments (ms); what still waits for a destination stays."""

@@ -22,7 +22,10 @@ def problem(status: int, title: str, detail: str, *, headers: Mapping[str, str] 
     """Make a problem response; `more` are further members, such as `errors`."""
     document = {"type": "about:blank", "status": status, "title": title, "detail": detail, **more}
     return Response(
-        json.dumps(document), status, {"Cache-Control": "no-store", **(headers or {})}, mimetype="application/problem+json"
+        json.dumps(document),
+        status,
+        {"Cache-Control": "no-store", **(headers or {})},
+        mimetype="application/problem+json",
     )
 
 

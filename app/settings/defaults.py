@@ -1,0 +1,26 @@
+"""The defaults that depend on what else is configured."""
+
+from __future__ import annotations
+
+from typing import Any
+
+DEFAULT_STORE = "sqlite:///var/leadwire.db"
+
+
+def with_defaults(document: dict[str, Any]) -> dict[str, Any]:
+    """Fill in the tables that depend on each other: destinations, sources (all destinations), their key files."""
+    document = {"sources": {"marketplace": {}}, "console": {}, **document}
+    destinations = document.setdefault("destinations", {"archive": {"type": "file", "path": "var/leads.jsonl"}})
+    names = list(destinations) if isinstance(destinations, dict) else []
+    sources, console = document["sources"], document["console"]
+    if isinstance(sources, dict):
+        document["sources"] = {
+            name: {"keys": [f"file:var/{name}.key"], "destinations": names, **source}
+            if isinstance(source, dict)
+            else source
+            for name, source in sources.items()
+        }
+    signs_in_by_password = {"enabled": True, "sign_in": "password"}
+    if isinstance(console, dict) and signs_in_by_password.items() <= {**signs_in_by_password, **console}.items():
+        document["console"] = {"password": "file:var/console.password", **console}
+    return document
