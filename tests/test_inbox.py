@@ -69,7 +69,10 @@ def test_what_was_answered_is_there_for_every_other_connection(store, store_url,
     kept = rows(other, receipts)[0]
     assert (kept["id"], kept["received_at"], kept["source"], kept["test"]) == (id_of(1), NOW, "marketplace", False)
     assert '"email":"someone@contoso.com"' in kept["lead"]
-    owed = [(row["destination"], row["state"], row["due_at"], row["tries"], row["claims"]) for row in rows(other, deliveries)]
+    owed = [
+        (row["destination"], row["state"], row["due_at"], row["tries"], row["claims"])
+        for row in rows(other, deliveries)
+    ]
     assert owed == [("mail", "due", NOW, 0, 0), ("table", "due", NOW, 0, 0)]
 
 
@@ -231,7 +234,12 @@ def _bad(number):
 
 def test_an_arrival_that_cannot_be_written_fails_alone(store, group):
     answers = group(arrival(1), _bad(2), same(3), same(4))
-    assert [getattr(one, "status", type(one)) for one in answers] == ["accepted", UnicodeEncodeError, "accepted", "duplicate"]
+    assert [getattr(one, "status", type(one)) for one in answers] == [
+        "accepted",
+        UnicodeEncodeError,
+        "accepted",
+        "duplicate",
+    ]
     assert "secret" not in str(answers[1])
     assert [row["id"] for row in rows(store, receipts)] == [id_of(1), id_of(3), id_of(4)]
 

@@ -67,7 +67,9 @@ def test_only_what_is_due_is_claimed_the_longest_waiting_first_and_no_more_than_
 def test_another_destinations_deliveries_are_left_alone(store):
     keep(store, arrival(1, to=["mail"]), arrival(2, to=["mail", "table"]))
     assert ids(claimed(store)) == [id_of(2)]
-    assert {(row["receipt_id"], row["state"]) for row in rows(store, deliveries, deliveries.c.destination == "mail")} == {
+    assert {
+        (row["receipt_id"], row["state"]) for row in rows(store, deliveries, deliveries.c.destination == "mail")
+    } == {
         (id_of(1), "due"),
         (id_of(2), "due"),
     }

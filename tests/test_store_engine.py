@@ -64,7 +64,9 @@ def helper():
 
 def test_sqlite_waits_for_the_disk_and_keeps_foreign_keys(sqlite_url, opened):
     with opened(sqlite_url).read() as connection:
-        found = {name: connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in ("synchronous", "journal_mode")}
+        found = {
+            name: connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in ("synchronous", "journal_mode")
+        }
         assert found == {"synchronous": 2, "journal_mode": "wal"}
         assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1
         assert connection.exec_driver_sql("PRAGMA secure_delete").scalar() == 1
@@ -313,5 +315,3 @@ def test_listening_begins_once_a_server_is_there_and_is_no_error_before():
     wakeup = open_store("postgresql://someone@127.0.0.1:1/leadwire").listen()
     wakeup.wait(0.01)
     wakeup.close()
-
-

@@ -11,6 +11,7 @@ import click
 from app import __version__
 from app.cli import acting, looking, serving, testing
 from app.settings import find_config, issue_secrets
+from app.store import is_fresh
 from app.wiring import Wiring
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class Context:
             ConfigError: what is wrong, file and key named.
 
         """
-        self.made = issue_secrets(find_config(self.config))
+        self.made = issue_secrets(find_config(self.config), is_fresh=is_fresh)
         return Wiring.from_file(self.config)
 
     @cached_property

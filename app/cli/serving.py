@@ -43,7 +43,7 @@ def serve(obj: Context, *, no_worker: bool, bind: str | None) -> None:
     except (ConfigError, CannotListen) as exc:
         fail(str(exc), json_=False, status=2)
     except StoreUnavailable as exc:
-        fail(f"{obj.wiring.settings.where}: [store] url: the store can't be used. {exc}", json_=False)
+        fail(f"[store] url: the store can't be used. {exc}", json_=False)
 
 
 @click.command()

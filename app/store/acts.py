@@ -109,8 +109,10 @@ class Acts:
     def add_delivery(self, receipt_id: str, destination: str, *, now: int, who: Who) -> bool:
         """Owe a lead to a destination that it was not routed to; tells whether that was new."""
         row = self._store.insert(deliveries).values(delivery_row(receipt_id, destination, at=now))
+        # Asked for the row itself: psycopg has no row count of an insert that returns defaults.
+        row = row.on_conflict_do_nothing().returning(deliveries.c.receipt_id)
         with self._store.write() as connection:
-            added = connection.execute(row.on_conflict_do_nothing()).rowcount > 0
+            added = connection.execute(row).first() is not None
             if added:
                 _note(connection, "replay", f"{receipt_id} {destination}", now=now, who=who)
                 self._store.notify(connection)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import sqlalchemy as sa
 from sqlalchemy import event, exc
 
-from app.store.tables import meta, metadata
+from app.store.tables import meta, metadata, receipts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,6 +52,25 @@ def open_store(url: str, password: Secret | None = None) -> Store:
         return SqliteStore(Path(url.removeprefix("sqlite:///")))
     target = sa.make_url(url).set(drivername="postgresql+psycopg")
     return PostgresStore(target.set(password=password.reveal()) if password else target)
+
+
+def is_fresh(url: str, password: Secret | None = None) -> bool:
+    """Tell whether a store has never taken anything, without changing it.
+
+    Raises:
+        StoreUnavailable: it can't be asked.
+
+    """
+    if url.startswith("sqlite:"):
+        return not Path(url.removeprefix("sqlite:///")).exists()
+    store = open_store(url, password)
+    try:
+        with store.read() as connection:
+            if not sa.inspect(connection).has_table(receipts.name):
+                return True
+            return connection.execute(sa.select(receipts.c.id).limit(1)).first() is None
+    finally:
+        store.close()
 
 
 class Store:

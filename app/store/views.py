@@ -33,6 +33,13 @@ if TYPE_CHECKING:
 SHOWN_STATE = sa.case(
     (sa.and_(deliveries.c.state == State.DUE, lanes.c.parked), sa.literal(State.HELD.value)), else_=deliveries.c.state
 )
+# What a state implies, where that leads into a partial index.
+_INDEXED: dict[str, sa.ColumnElement[bool]] = {
+    State.DUE: WAITING,
+    State.SENDING: WAITING,
+    State.HELD: WAITING,
+    State.DEAD: DEAD,
+}
 _WITH_LANE = deliveries.outerjoin(lanes, lanes.c.destination == deliveries.c.destination)
 
 
@@ -92,9 +99,7 @@ class Views:
         if wanted.since is not None:
             query = query.where(receipts.c.received_at >= wanted.since)
         if wanted.state is not None:
-            # `discarded` is both: a body that a person gave up, and a delivery.
-            there = sa.select(deliveries.c.receipt_id).select_from(_WITH_LANE).where(SHOWN_STATE.in_([wanted.state]))
-            query = query.where(sa.or_(receipts.c.status == wanted.state, receipts.c.id.in_(there)))
+            query = query.where(sa.or_(sa.false(), *_what_became(wanted.state)))
         with self._store.read() as connection:
             rows = connection.execute(query).all()
             states = self._states(connection, [row.id for row in rows])
@@ -282,6 +287,15 @@ class Views:
             for name in {*names, *oldest}
         }
         return Figures(leads=leads, deliveries=counted, failures=failures, lanes=standing)
+
+
+def _what_became(state: str) -> Iterator[sa.ColumnElement[bool]]:
+    """The conditions of which one must hold; `discarded` is both: a body that a person gave up, and a delivery."""
+    if state in list(Status):
+        yield receipts.c.status == state
+    if state in list(State):
+        there = sa.select(deliveries.c.receipt_id).select_from(_WITH_LANE).where(SHOWN_STATE.in_([state]))
+        yield receipts.c.id.in_(there.where(_INDEXED[state]) if state in _INDEXED else there)
 
 
 def _summary(row: Row[Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from email.utils import collapse_rfc2231_value
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
-from app.plain import Rejection, alphabet, charset, merged, spot, storable_text, wrongly_encoded
+from app.decoding.plain import Rejection, alphabet, charset, merged, spot, storable_text, wrongly_encoded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""From bytes to a plain document: encodings, JSON, forms; every way in which that fails is a Rejection."""
+"""From bytes to a document: which encoding, which kind, and JSON itself."""
 
 from __future__ import annotations
 
@@ -7,10 +7,8 @@ import math
 import re
 from typing import Any
 
-from app.forms import read_form, read_multipart
-from app.plain import Rejection, charset, spot, storable, unpaired, wrongly_encoded
-
-__all__ = ["FORM_TYPES", "Rejection", "media_type", "read_body", "read_json"]
+from app.decoding.forms import read_form, read_multipart
+from app.decoding.plain import Rejection, charset, spot, storable, unpaired, wrongly_encoded
 
 MAX_EXACT_DIGITS = 15  # a longer number would lose digits in other systems' floats: it stays text
 JSON_TYPES = re.compile(r"(application|text)/([\w.-]+\+)?json")

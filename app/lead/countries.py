@@ -1,0 +1,45 @@
+"""Country names as people write them → ISO 3166 two-letter codes."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from functools import cache
+
+import pycountry
+
+NICKNAMES = {
+    "uk": "GB", "great britain": "GB", "britain": "GB", "england": "GB", "scotland": "GB", "wales": "GB",
+    "northern ireland": "GB", "usa": "US", "america": "US", "korea": "KR", "russia": "RU", "turkey": "TR",
+    "holland": "NL", "ivory coast": "CI", "hong kong sar": "HK", "macau": "MO", "macao sar": "MO", "uae": "AE",
+    "cape verde": "CV", "swaziland": "SZ", "burma": "MM", "brunei": "BN", "palestine": "PS", "macedonia": "MK",
+    "micronesia": "FM", "east timor": "TL", "vatican": "VA", "vatican city": "VA", "prc": "CN", "ksa": "SA",
+    "us virgin islands": "VI", "drc": "CD", "dr congo": "CD",
+}  # fmt: skip
+
+
+@cache
+def _countries() -> dict[str, str]:
+    names = dict(NICKNAMES)
+    for country in pycountry.countries:
+        for attribute in ("alpha_2", "alpha_3", "name", "official_name", "common_name"):
+            name = getattr(country, attribute, "")
+            # "Congo, The Democratic Republic of the" is a name turned round for sorting.
+            after, _, before = reversed(name.partition(", "))
+            for spelling in (name, f"{after} {before}" if before else ""):
+                if spelling:
+                    names.setdefault(_folded(spelling), country.alpha_2)
+    return names
+
+
+def _folded(name: str) -> str:
+    """Take off case, accents, dots, a leading article and superfluous white space."""
+    if not name.isascii():
+        name = "".join(one for one in unicodedata.normalize("NFKD", name) if not unicodedata.combining(one))
+    plain = re.sub(r"[^\w\s'-]+", "", name.replace("\u2019", "'").replace("&", " and ").replace(",", " "))
+    return " ".join(plain.casefold().split()).removeprefix("the ")
+
+
+def country_code(text: str | None) -> str | None:
+    """Give the ISO 3166 two-letter code for a code or an English name; what can't be told stays as it came."""
+    return _countries().get(_folded(text), text) if text else None

@@ -1,0 +1,168 @@
+"""A document → a lead: keys in any letter case, at both levels, in any of the shapes of facts 1.2."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+from marshmallow import EXCLUDE, ValidationError
+
+from app.decoding import Rejection, keep, read_body, read_json
+from app.lead.countries import country_code
+from app.lead.model import Lead
+from app.lead.schema import LeadSchema
+
+if TYPE_CHECKING:
+    from app.lead.model import Envelope
+
+ACTION_CODES = frozenset({"ins", "plt", "dnc", "create", "starttestdrive"})
+LONGEST_SHOWN_KEY = 40
+_PERSON = ("first_name", "last_name", "email", "phone")
+_SCHEMA = LeadSchema(unknown=EXCLUDE)
+_KNOWN_KEYS = frozenset(one.data_key or name for name, one in _SCHEMA.fields.items())
+_CAMPAIGNS = re.compile(r"\A\s*(?:campaigns:)?\s*", re.IGNORECASE)
+
+
+def parse(envelope: Envelope) -> Lead | Rejection:
+    """Read a body of any known shape; a Rejection says why it is no lead, without repeating it."""
+    try:
+        known, paths, extra = _fold(read_body(envelope.body, envelope.content_type))
+        lead = _normal_form(_SCHEMA.load(known), extra)
+    except Rejection as rejection:
+        return rejection
+    except ValidationError as exc:
+        messages = exc.normalized_messages()  # type: ignore[no-untyped-call]
+        found = [{"path": paths[key], "message": str(texts[0])} for key, texts in messages.items()]
+        return Rejection(422, "This is not a lead", "A field has a value that is not text.", errors=found)
+    except RecursionError:
+        return Rejection(400, "The body is nested too deeply", "Objects or lists stand inside each other too deeply.")
+    if lead.is_test or any(getattr(lead, name) for name in _PERSON):
+        return lead
+    needed = "none of FirstName, LastName, Email, Phone (under UserDetails) has a value"
+    return Rejection(
+        422,
+        "Nothing here identifies a person",
+        "A lead needs a name, an e-mail address or a phone number.",
+        errors=[{"path": "UserDetails", "message": needed}],
+    )
+
+
+def _fold(document: object) -> tuple[dict[str, Any], dict[str, str], dict[str, Any]]:
+    """Sort a document into known values by folded key, where each stood, and everything else as it came."""
+    if not isinstance(document, dict):
+        kind = "a list" if isinstance(document, list) else "a single value"
+        raise Rejection(422, "This is not a lead", f"Expected a JSON object, found {kind}.")
+    known: dict[str, Any] = {}
+    paths: dict[str, str] = {}
+    extra: dict[str, Any] = {}
+    for prefix, mapping in _levels(document):
+        for key, value in mapping.items():
+            folded = _folded(key)
+            if folded not in _KNOWN_KEYS:
+                keep(extra, key, value)
+            elif folded not in known:
+                if not _says_nothing(value):
+                    known[folded], paths[folded] = value, prefix + _shown(key, folded)
+            elif not _says_nothing(value) and known[folded] != value:
+                keep(extra, key, value)
+    return known, paths, extra
+
+
+def _levels(document: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """The objects that may hold known fields, each with its path's beginning: UserDetails first, then the root."""
+    root, inner = {}, []
+    for key, value in document.items():
+        person = _as_object(value) if _folded(key) == "userdetails" else None
+        if person is not None:
+            inner.append((f"{_shown(key, 'UserDetails')}.", person))
+        elif value is not None or _folded(key) != "userdetails":
+            root[key] = value
+    return [*inner, ("", root)]
+
+
+def _spellings() -> dict[str, str]:
+    """The usual spellings of the known keys, so that only unusual ones cost the folding."""
+    spelt = {"UserDetails": "userdetails", "userDetails": "userdetails"}
+    for name, one in _SCHEMA.fields.items():
+        pascal = name.title().replace("_", "")
+        spelt |= dict.fromkeys((name, pascal, pascal[0].lower() + pascal[1:]), one.data_key or name)
+    return spelt
+
+
+_SPELLINGS = _spellings()
+
+
+def _folded(key: str) -> str:
+    return _SPELLINGS.get(key) or re.sub(r"[\W_]+", "", key).casefold()
+
+
+def _shown(key: str, otherwise: str) -> str:
+    """A known key as the sender wrote it; around its letters there is room for other things, which are not shown."""
+    return key if len(key) <= LONGEST_SHOWN_KEY and key.isascii() and key.isprintable() else otherwise
+
+
+def _says_nothing(value: object) -> bool:
+    return value is None or (not value.strip() if isinstance(value, str) else value in ({}, []))
+
+
+def _as_object(value: object) -> dict[str, Any] | None:
+    """The object that `value` is, or holds as JSON text."""
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        try:
+            value = read_json(value)
+        except (Rejection, RecursionError):
+            return None
+    return value if isinstance(value, dict) else None
+
+
+def _normal_form(loaded: dict[str, Any], extra: dict[str, Any]) -> Lead:
+    values = {name: value for name, value in loaded.items() if value is not None}
+    if "lead_source" in values:
+        _split_lead_source(values, extra)
+    values["country"] = country_code(values.get("country"))
+    description = values.get("description", "")
+    rest = _CAMPAIGNS.sub("", description)
+    if not rest:
+        values.pop("description", None)
+    return Lead(**values, campaign=_campaign(rest), extra=extra)
+
+
+def _split_lead_source(values: dict[str, Any], extra: dict[str, Any]) -> None:
+    """Take `Source-Action|publisher.offer` apart (facts 1.3); what finds no place goes to extra."""
+    whole = values["lead_source"]
+    source, bar, third = whole.partition("|")
+    before, dash, action = source.rpartition("-")
+    if not dash or not (bar or action.strip().casefold() in ACTION_CODES):
+        before, action = source, ""
+    publisher, offer_id, title, rest = _third_part(third.strip())
+    values["lead_source"] = before.strip() or None
+    placed = not rest
+    for name, part in zip(
+        ("action_code", "publisher_id", "offer_id", "offer_title"),
+        (action.strip(), publisher, offer_id, title),
+        strict=True,
+    ):
+        if part:
+            placed &= values.setdefault(name, part).casefold() == part.casefold()
+    if not placed:
+        keep(extra, "LeadSource", whole)
+
+
+def _third_part(text: str) -> tuple[str, str, str, str]:
+    """Give publisher id, offer id, title and what is left over of the part behind the bar."""
+    ids, _, rest = text.partition("|")
+    # Publisher ids have no capitals and no blanks; a third part that has is the offer's display name.
+    found = re.fullmatch(r"([a-z0-9_-]+)\.(\S+)", ids.strip())
+    return (found[1], found[2], "", rest) if found else ("", "", text, "")
+
+
+def _campaign(text: str) -> dict[str, Any]:
+    """The listing-URL parameters that the marketplace puts into the description as JSON, notes behind it or not."""
+    if not text.startswith("{"):
+        return {}
+    try:
+        _, end = json.JSONDecoder().raw_decode(text)
+    except (ValueError, RecursionError):
+        return {}
+    return _as_object(text[:end]) or {}
