@@ -7,7 +7,7 @@ from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from app.decoding import FORM_TYPES, Rejection, media_type
+from app.decoding import FORM_TYPES, Rejection, is_json, media_type
 from app.lead import Envelope, Lead
 from app.store.acts import Acts, Selection, Who
 from app.store.inbox import person_key
@@ -204,17 +204,19 @@ class Operations:
             raise NotPossible(msg)
         return source, content_type, body
 
-    def read_repaired(self, id_: str, body: bytes) -> tuple[Envelope, Lead | Rejection]:
-        """Read a body as it would be read in place of a quarantined one: the preview of `repair` and `release`."""
-        _, content_type, _ = self._quarantined(id_)
-        # A person has looked at it since: what it is shows by itself, unless it is a form.
-        kept = content_type if media_type(content_type) in FORM_TYPES else ""
-        envelope = Envelope(body=body, content_type=kept)
+    def _read_again(self, content_type: str, kept: bytes, repaired: bytes | None) -> tuple[Envelope, Lead | Rejection]:
+        """Read a quarantined body, or the repaired one in its place, as it would be read if it came in now."""
+        kind = media_type(content_type)
+        # What a person has looked at since shows by itself what it is, unless it is a form; editors save UTF-8.
+        as_declared = kind in FORM_TYPES or (repaired is None and is_json(kind))
+        body = kept if repaired is None else repaired
+        envelope = Envelope(body=body, content_type=content_type if as_declared else "")
         return envelope, self.intake.read(envelope)
 
     def repair(self, id_: str, *, body: bytes, who: Who) -> Lead | Rejection:
         """Put another body in place of a quarantined one; gives how it reads now."""
-        envelope, read = self.read_repaired(id_, body)
+        _, content_type, before = self._quarantined(id_)
+        envelope, read = self._read_again(content_type, before, body)
         ready = Rejection(200, "Ready to be released", "It reads as a lead now.")
         kept = self.intake.quarantined(read if isinstance(read, Rejection) else ready, envelope)
         if kept.body is None and not isinstance(read, Rejection):
@@ -228,8 +230,13 @@ class Operations:
 
         `body` is a repaired one that takes its place in the same step.
         """
-        source, _, kept = self._quarantined(id_)
-        envelope, read = self.read_repaired(id_, kept if body is None else body)
+        source, content_type, kept = self._quarantined(id_)
+        if source not in self.settings.sources:
+            msg = (
+                f"{id_} came from {source!r}, which is no longer a source in {self.settings.where}. Put it back first."
+            )
+            raise NotPossible(msg)
+        envelope, read = self._read_again(content_type, kept, body)
         if isinstance(read, Lead):
             arrival = self.intake.arrival(read, envelope, source=source)
             self._acts.release(id_, arrival, now=self._now(), who=who)

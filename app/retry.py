@@ -56,7 +56,7 @@ def decide(
     tries += 1
     if tries >= len(schedule):
         return Decision("dead", now, tries)
-    asked = min(timedelta(seconds=max(0.0, retry_after or 0.0)), LONGEST_RETRY_AFTER)
+    asked = timedelta(seconds=min(max(0.0, retry_after or 0.0), LONGEST_RETRY_AFTER.total_seconds()))
     return Decision("due", max(schedule[tries] * jitter(), asked), tries)
 
 

@@ -31,9 +31,11 @@ if TYPE_CHECKING:
 log = logger("serving")
 THREADS = 128  # requests at once in one receiver; most of their time they wait for the disk
 STOP_WITHIN = 9  # seconds
+ORPHAN_STOPS_WITHIN = 2.0  # seconds; who takes over waits for the address
 START_AGAIN_AFTER = 0.2  # seconds, doubled while a child keeps dying young
 LONGEST_PAUSE = 10.0
 YOUNG = 5.0
+PARENT = "LEADWIRE_PARENT"
 
 
 class CannotListen(Exception):  # noqa: N818  (said to a person)
@@ -51,6 +53,7 @@ def serve(settings: Settings, *, bind: str, with_worker: bool) -> None:
     check_address(*address)
     if settings.path is not None:
         os.environ["LEADWIRE_CONFIG"] = str(settings.path)  # the children read it themselves
+    os.environ[PARENT] = str(os.getpid())
     stopping = threading.Event()
     worker = _Child([sys.executable, "-m", "app", "work"], stopping) if with_worker else None
     if worker is not None:
@@ -112,14 +115,19 @@ def receiver() -> Flask:
 
 
 def end_with_parent() -> None:
-    """Stop this process when the one that started it is gone."""
-    expected = os.getppid()
+    """Stop this process when the `serve` that started it is gone; without one, do nothing.
+
+    The parent says its number itself: asked for later, it may be gone already and somebody else in its place.
+    """
+    if PARENT not in os.environ:
+        return
+    expected = int(os.environ[PARENT])
 
     def watch() -> None:
         while os.getppid() == expected:
             time.sleep(0.3)
         os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(STOP_WITHIN)
+        time.sleep(ORPHAN_STOPS_WITHIN)
         os._exit(1)
 
     threading.Thread(target=watch, name="parent watch", daemon=True).start()
@@ -139,7 +147,7 @@ def split_address(bind: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def check_address(host: str, port: int, *, patience: float = 3.0) -> None:
+def check_address(host: str, port: int, *, patience: float = 6.0) -> None:
     """See that nobody listens there: Granian shares ports, and two Leadwires on one would take half the leads each.
 
     Waits a moment for a predecessor that is on its way out.

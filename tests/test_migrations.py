@@ -2,13 +2,14 @@
 
 import re
 
+import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from app.store import engine
+from app.store import StoreUnavailable, engine
 from app.store.tables import metadata
 from tests.parts.arrivals import in_processes, migrate, together
 
@@ -41,6 +42,17 @@ def test_processes_that_start_together_make_one_schema_and_one_salt(empty_url, o
 
 def test_stores_in_threads_that_start_together_make_one_schema_and_one_salt(empty_url):
     assert len(set(together(6, migrate, empty_url, 0))) == 1
+
+
+def test_a_schema_of_a_newer_program_is_left_alone_and_said_so(store):
+    with store.write() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    try:
+        with pytest.raises(StoreUnavailable, match=r"9999.*newer"):
+            store.migrate()
+    finally:
+        with store.write() as connection:
+            connection.exec_driver_sql(f"UPDATE alembic_version SET version_num = '{engine.SCHEMA_VERSION}'")  # noqa: S608  (our own constant)
 
 
 def test_the_migrated_schema_is_the_one_in_the_code(empty_url, opened):

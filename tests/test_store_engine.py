@@ -183,9 +183,14 @@ def test_a_connection_that_the_server_broke_costs_no_lead(postgres_url, postgres
 
 def test_a_connection_broken_in_the_middle_is_a_store_that_is_away(postgres_url, postgres_server, opened):
     store = opened(postgres_url)
-    with pytest.raises(StoreUnavailable), store.read() as connection:
-        postgres_server.kick(postgres_url)
-        connection.execute(sa.select(meta))
+
+    def read():
+        with store.read() as connection:
+            postgres_server.kick(postgres_url)
+            connection.execute(sa.select(meta))
+
+    with pytest.raises(StoreUnavailable, match="terminating"):
+        read()
     store.check_writable()
 
 

@@ -1,4 +1,4 @@
-"""What people see: leads, one lead, causes, figures, quarantine, and nothing personal but in a lead that is asked for."""
+"""What people see: leads, one lead, causes, figures, quarantine, and nothing personal but in one lead asked for."""
 
 import pytest
 

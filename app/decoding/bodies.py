@@ -22,6 +22,11 @@ def media_type(content_type: str) -> str:
     return content_type.partition(";")[0].strip().lower()
 
 
+def is_json(kind: str) -> bool:
+    """Tell whether a media type says JSON."""
+    return JSON_TYPES.fullmatch(kind) is not None
+
+
 def read_body(body: bytes, content_type: str) -> object:
     """Read JSON or a form into dicts, lists, text and numbers, all of which every database can hold.
 
@@ -30,7 +35,7 @@ def read_body(body: bytes, content_type: str) -> object:
 
     """
     kind = media_type(content_type)
-    declared_json = JSON_TYPES.fullmatch(kind) is not None
+    declared_json = is_json(kind)
     # A JSON body under a form's name is what command-line clients send when no type is given.
     looks_json = body.lstrip(b"\xef\xbb\xbf\xff\xfe\x00 \t\r\n")[:1] in (b"{", b"[")
     if declared_json or (looks_json and kind in (*UNDECLARED_TYPES, FORM_TYPES[0])):

@@ -102,7 +102,7 @@ def storable(value: Any, depth: int = 0) -> Any:  # noqa: ANN401  (any JSON valu
         return storable_text(value)
     if not isinstance(value, dict | list):
         return value
-    if depth > MAX_DEPTH:
+    if depth >= MAX_DEPTH:
         raise Rejection(
             400, "The body is nested too deeply", f"At most {MAX_DEPTH} objects or lists inside each other."
         )

@@ -36,6 +36,7 @@ def _folded(name: str) -> str:
     """Take off case, accents, dots, a leading article and superfluous white space."""
     if not name.isascii():
         name = "".join(one for one in unicodedata.normalize("NFKD", name) if not unicodedata.combining(one))
+    name = re.sub(r"\b(\w)\.\s*", r"\1", name)  # U. S. A.
     plain = re.sub(r"[^\w\s'-]+", "", name.replace("\u2019", "'").replace("&", " and ").replace(",", " "))
     return " ".join(plain.casefold().split()).removeprefix("the ")
 

@@ -162,7 +162,7 @@ def _campaign(text: str) -> dict[str, Any]:
     if not text.startswith("{"):
         return {}
     try:
-        _, end = json.JSONDecoder().raw_decode(text)
+        _, end = json.JSONDecoder(parse_int=str).raw_decode(text)
     except (ValueError, RecursionError):
         return {}
     return _as_object(text[:end]) or {}

@@ -109,7 +109,7 @@ class Acts:
     def add_delivery(self, receipt_id: str, destination: str, *, now: int, who: Who) -> bool:
         """Owe a lead to a destination that it was not routed to; tells whether that was new."""
         row = self._store.insert(deliveries).values(delivery_row(receipt_id, destination, at=now))
-        # Asked for the row itself: psycopg has no row count of an insert that returns defaults.
+        # Asked for the row itself: of inserts SQLAlchemy has no row count on PostgreSQL.
         row = row.on_conflict_do_nothing().returning(deliveries.c.receipt_id)
         with self._store.write() as connection:
             added = connection.execute(row).first() is not None
@@ -207,6 +207,7 @@ class Acts:
                 connection.execute(quarantine.delete().where(quarantine.c.id.in_(chunk)))
                 connection.execute(duplicate_keys.delete().where(duplicate_keys.c.receipt_id.in_(chunk)))
                 _note(connection, "erase", *chunk, now=now, who=who)
+        self._store.scrub()
         return held
 
     def purge(
@@ -227,6 +228,7 @@ class Acts:
         self._delete(duplicate_keys, duplicate_keys.c.seen_at < keys)
         with self._store.write() as connection:
             _note(connection, "purge", json.dumps(counts), now=now, who=who)
+        self._store.scrub()
         return counts
 
     def _delete(self, table: sa.Table, which: sa.ColumnElement[bool]) -> int:

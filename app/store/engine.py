@@ -106,12 +106,17 @@ class Store:
             yield connection
 
     def migrate(self) -> None:
-        """Bring the schema to this version's, one process at a time; quick when it is there already."""
+        """Bring the schema to this version's, one process at a time; quick when it is there already.
+
+        Raises:
+            StoreUnavailable: it can't be reached, or a newer version of this program has changed it.
+
+        """
         with self._unavailable():
-            if self._version() == SCHEMA_VERSION:
+            if self._is_current():
                 return
             with self._migration_lock() as connection:
-                if self._version() != SCHEMA_VERSION:
+                if not self._is_current():
                     _run_migrations(connection)
 
     def salt(self) -> bytes:
@@ -136,6 +141,9 @@ class Store:
             name = f"probe-{secrets.token_hex(4)}"
             connection.execute(meta.insert().values(name=name, value=b""))
             connection.execute(meta.delete().where(meta.c.name == name))
+
+    def scrub(self) -> None:
+        """Have what was deleted leave the files too, as far as that is ours to do (PostgreSQL's vacuum is not)."""
 
     def close(self) -> None:
         """Close every connection."""
@@ -183,6 +191,13 @@ class Store:
 
     def _migration_lock(self) -> contextlib.AbstractContextManager[Connection]:
         raise NotImplementedError
+
+    def _is_current(self) -> bool:
+        version = self._version()
+        if version is not None and version > SCHEMA_VERSION:
+            msg = f"{self.name}: its schema is {version}, of a newer program; this one knows up to {SCHEMA_VERSION}"
+            raise StoreUnavailable(msg)
+        return version == SCHEMA_VERSION
 
     def _version(self) -> str | None:
         with self.engine.connect() as connection:
@@ -256,6 +271,16 @@ class SqliteStore(Store):
     def listen(self) -> Wakeup:
         """Read the named pipe beside the database."""
         return _Pipe(self._pipe)
+
+    def scrub(self) -> None:
+        """Empty the write-ahead log: secure_delete has overwritten what was deleted, but the log still tells it."""
+        # A broken disk says so at the next write; that a reader is in the way, the pragma only tells in its row.
+        ignored = contextlib.suppress(self.engine.dialect.loaded_dbapi.Error)
+        connect = self.engine.raw_connection
+        with self._unavailable(), self._exclusive(), ignored, contextlib.closing(connect()) as connection:
+            # Senders wait behind this, so a long reader is not waited for: the log is emptied by the next one then.
+            for pragma in ("busy_timeout=1000", "wal_checkpoint(TRUNCATE)", f"busy_timeout={BUSY_SECONDS * 1000}"):
+                connection.cursor().execute(f"PRAGMA {pragma}").close()
 
     def close(self) -> None:
         """Close connections and locks."""

@@ -111,8 +111,11 @@ class Server:
         return found
 
     def delivered(self) -> list[str]:
-        """The ids in the file destination, in the order they came."""
-        return [json.loads(line)["id"] for line in self.leads.read_text().splitlines()] if self.leads.exists() else []
+        """The ids in the file destination, in the order they came; not of a line that is being written."""
+        if not self.leads.exists():
+            return []
+        lines = self.leads.read_text().splitlines(keepends=True)
+        return [json.loads(line)["id"] for line in lines if line.endswith("\n")]
 
     def end(self) -> None:
         """Leave nothing running, whatever happened."""
@@ -144,6 +147,16 @@ def until(true: object, *, seconds: float) -> bool:
 def server(tmp_path: Path):
     """A server that is not started yet."""
     made = Server(tmp_path)
+    yield made
+    made.end()
+
+
+@pytest.fixture
+def server_on(store_url: str, tmp_path: Path):
+    """A server that is not started yet, once on each database."""
+    folder = tmp_path / "server"
+    folder.mkdir()
+    made = Server(folder, store=store_url)
     yield made
     made.end()
 
