@@ -9,7 +9,7 @@ from typing import Any
 from marshmallow import ValidationError, fields, post_load, validate, validates_schema
 
 from app.destinations.base import NetworkSchema
-from app.settings import SecretField
+from app.settings import ReferenceField, SecretField
 
 PORTS = {"starttls": 587, "tls": 465, "none": 25}
 
@@ -64,10 +64,10 @@ class EmailSchema(NetworkSchema):
     port = fields.Integer(strict=True, validate=validate.Range(min=1, max=65535))
     security = fields.String(validate=validate.OneOf(list(PORTS)))
     auth = fields.String(validate=validate.OneOf(["password", "oauth"]))
-    username = fields.String(validate=_no_control)
+    username = ReferenceField(validate=_no_control)
     password = SecretField()
-    tenant_id = fields.String(validate=[validate.Length(min=1), _tenant])
-    client_id = fields.String(validate=_no_control)
+    tenant_id = ReferenceField(validate=[validate.Length(min=1), _tenant])
+    client_id = ReferenceField(validate=_no_control)
     client_secret = SecretField()
     scope = fields.String(validate=_no_control)
     authority = fields.String(validate=_secure_url)

@@ -8,10 +8,11 @@ from app.settings.faults import ConfigError, config_error
 from app.settings.first_start import issue_secrets
 from app.settings.load import find_config, load_settings
 from app.settings.model import Route, Settings, Source
-from app.settings.secret import Secret, SecretField, new_key
+from app.settings.secret import ReferenceField, Secret, SecretField, new_key
 
 __all__ = [
     "ConfigError",
+    "ReferenceField",
     "Route",
     "Secret",
     "SecretField",

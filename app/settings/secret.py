@@ -79,3 +79,12 @@ def write_secret(path: Path, text: str) -> None:
         file.write(text + "\n")
         file.flush()
         os.fsync(descriptor)  # the address with this key in it is pasted elsewhere in the next minute
+
+
+class ReferenceField(fields.String):
+    """A text that may also be given as `env:NAME` or `file:/path`, for what is no secret but differs by machine."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:  # noqa: ANN401
+        if isinstance(value, str) and value.startswith(("env:", "file:")):
+            value = read_secret(value).reveal()
+        return super()._deserialize(value, attr, data, **kwargs)
