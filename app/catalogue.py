@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from app.catalogue_entry import UNCATALOGUED, CatalogueError, Entry
 from app.catalogue_files import compiled, index_claims, make_entry, read_folder
-from app.catalogue_text import Found, Weight, bare, normal, one_line, our_codes, plain, system_codes, variants
+from app.catalogue_text import Found, Reading, Weight, bare, normal, our_codes, plain, system_codes, variants
 from app.retry import Verdict
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Catalogue", "CatalogueError", "Entry", "Explanation", "Verdict", "shipped_folder"]
 
 
+_FOREIGN = "others"  # in `about`: systems that have nothing to do with ours
 _Names: TypeAlias = "dict[str, tuple[tuple[Path, str], ...]]"  # by kind: a pattern and the file that gives it
 
 
@@ -100,11 +101,11 @@ class Catalogue:
         type's own entries before those that several types share.
         """
         text = plain(detail)
-        line = one_line(text)
+        reading = Reading(text)
         return (
-            self._by_code(kind, variants(code) if code else [], line)
-            or self._by_code(kind, self._codes_in(text), line)
-            or self._by_words(kind, line)
+            self._by_code(kind, variants(code) if code else [], reading)
+            or self._by_code(kind, self._codes_in(text), reading)
+            or self._by_words(kind, reading)
             or self._by_status(kind, status)
             or self._entries[UNCATALOGUED]
         )
@@ -115,41 +116,50 @@ class Catalogue:
         Only what proves the case counts: a code that other systems use as well needs a text that names ours.
         """
         text = plain(text)
-        line = one_line(text)
-        ours = [self._entries[code] for code in our_codes(text) if code in self._entries]
-        told = ours or self._told_by_code(text, line)
+        reading = Reading(text)
+        ours = self._ours(text)
+        told = ours or self._told_by_code(text, reading)
         if len(told) > 1 and not ours:
-            told = [entry for entry in told if self._matches(entry, line)] or told
-        told = told or self._told_by_words(line)
+            told = [entry for entry in told if self._matches(entry, reading)] or told
+        told = told or self._told_by_words(reading)
         return _settled(told or self._rivals(bare(text)))
+
+    def _ours(self, text: str) -> list[Entry]:
+        """Give the entries whose own code a text has.
+
+        A line of our log has the code as it came beside it: where one is a claim of the other, it counts no more.
+        """
+        found = [self._entries[code] for code in our_codes(text) if code in self._entries]
+        better = {normal(claim) for entry in found for claim in entry.claims}
+        return [entry for entry in found if entry.code not in better]
 
     # How a failed attempt is recognised.
 
-    def _by_code(self, kind: str, codes: list[str], line: str) -> Entry | None:
+    def _by_code(self, kind: str, codes: list[str], reading: Reading) -> Entry | None:
         for code in codes:
             for entry in self._claims.get(code, ()):
                 if entry.kind == kind:
-                    return self._refined(entry, code, line)
+                    return self._refined(entry, code, reading)
         for code in codes:
             if code in self._entries:
                 return self._entries[code]
             for entry in self._claims.get(code, ()):
                 if entry.generic:
-                    return self._refined(entry, code, line)
+                    return self._refined(entry, code, reading)
         return None
 
     def _codes_in(self, text: str) -> list[str]:
         return [name for found in system_codes(text, spellings=self._spellings) for name in variants(found.name)]
 
-    def _refined(self, entry: Entry, code: str, line: str) -> Entry:
+    def _refined(self, entry: Entry, code: str, reading: Reading) -> Entry:
         """Give the sibling that knows this code better for the words around it, if there is one."""
-        better = (one for one in self._refiners.get(code, ()) if one.kind == entry.kind and self._matches(one, line))
+        better = (one for one in self._refiners.get(code, ()) if one.kind == entry.kind and self._matches(one, reading))
         return next(better, entry)
 
-    def _by_words(self, kind: str, line: str) -> Entry | None:
-        own = (entry for entry in self if entry.kind == kind and self._matches(entry, line))
-        shared = (entry for entry in self if entry.generic and self._matches(entry, line))
-        return next(own, None) or next(shared, None)
+    def _by_words(self, kind: str, reading: Reading) -> Entry | None:
+        own = [entry for entry in self if entry.kind == kind and self._matches(entry, reading)]
+        shared = (entry for entry in self if entry.generic and self._matches(entry, reading))
+        return next(iter(_telling(own)), None) or next(shared, None)
 
     def _by_status(self, kind: str, status: int | None) -> Entry | None:
         fitting = [entry for entry in self if status in entry.statuses]
@@ -158,37 +168,48 @@ class Catalogue:
 
     # How a pasted text is recognised.
 
-    def _told_by_code(self, text: str, line: str) -> list[Entry]:
+    def _told_by_code(self, text: str, reading: Reading) -> list[Entry]:
         found = system_codes(text, spellings=self._spellings)
-        named = self._named(line)
+        named = self._named(reading)
         for weight in reversed(Weight):
-            told = [entry for one in found if one.weight is weight for entry in self._proven(one, named, line)]
+            told = [entry for one in found if one.weight is weight for entry in self._proven(one, named, reading)]
             if told:
                 return list(dict.fromkeys(told))
         return []
 
-    def _proven(self, found: Found, named: frozenset[str], line: str) -> list[Entry]:
+    def _proven(self, found: Found, named: frozenset[str], reading: Reading) -> list[Entry]:
         code = next((name for name in variants(found.name) if name in self._claims), "")
         proven = [entry for entry in self._claims.get(code, ()) if _proves(entry, code, found, named)]
-        return [self._refined(entry, code, line) for entry in _preferred(proven, named & self._kinds)]
+        return [self._refined(entry, code, reading) for entry in _preferred(proven, named & self._kinds)]
 
-    def _told_by_words(self, line: str) -> list[Entry]:
-        named = self._named(line)
-        told = [entry for entry in self if self._matches(entry, line, whole=entry.in_context and not named)]
-        return _preferred(told, named & self._kinds)
+    def _told_by_words(self, reading: Reading) -> list[Entry]:
+        named = self._named(reading)
+        if named == {_FOREIGN}:
+            return []
+        told = [entry for entry in self if self._speaks_of(entry, reading, named)]
+        return _telling(_preferred(told, named & self._kinds))
+
+    def _speaks_of(self, entry: Entry, reading: Reading, named: frozenset[str]) -> bool:
+        words = entry.kind in named and reading.has_words(entry.words)
+        return words or self._has_pattern(entry, reading, whole=entry.in_context and not named)
 
     def _rivals(self, code: str) -> list[Entry]:
         """Give who claims a code that proves nothing alone, if several do."""
         claimants = self._claims.get(code, [])
         return claimants if len(claimants) > 1 else []
 
-    def _named(self, line: str) -> frozenset[str]:
+    def _named(self, reading: Reading) -> frozenset[str]:
         """Give the kinds of systems that a text speaks of."""
-        return frozenset(kind for kind, patterns in self._systems.items() if any(p.search(line) for p in patterns))
+        return frozenset(
+            kind for kind, patterns in self._systems.items() if any(p.search(reading.line) for p in patterns)
+        )
 
-    def _matches(self, entry: Entry, line: str, *, whole: bool = False) -> bool:
+    def _matches(self, entry: Entry, reading: Reading) -> bool:
+        return self._has_pattern(entry, reading) or reading.has_words(entry.words)
+
+    def _has_pattern(self, entry: Entry, reading: Reading, *, whole: bool = False) -> bool:
         patterns = self._patterns[entry.code]
-        return any(one.fullmatch(line) if whole else one.search(line) for one in patterns)
+        return any(one.fullmatch(reading.line) if whole else one.search(reading.line) for one in patterns)
 
     @cached_property
     def _patterns(self) -> dict[str, list[re.Pattern[str]]]:
@@ -229,6 +250,11 @@ def _preferred(entries: list[Entry], named: frozenset[str]) -> list[Entry]:
     spoken_of = [entry for entry in entries if entry.kind in named or (entry.generic and named)]
     entries = spoken_of or entries
     return [entry for entry in entries if not entry.generic] or entries
+
+
+def _telling(entries: list[Entry]) -> list[Entry]:
+    """Leave out what says little beside one that says more."""
+    return [entry for entry in entries if not entry.vague] or entries
 
 
 def _settled(entries: list[Entry]) -> Explanation:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 OWNERS = ("publisher", "crm-admin", "entra-admin", "mail-admin", "azure-admin", "operator", "nobody")
 UNCATALOGUED = "uncatalogued"
+_ACCENTED = re.compile("[\u00c0-\u024f]")
 CODE = re.compile(r"[a-z][a-z0-9_]*\.[a-z0-9]+(?:-[a-z0-9]+)*")
 
 
@@ -31,6 +32,9 @@ class Entry:
     What the system itself says is in three lists, because not every word proves the same: `codes` can mean only
     this, `shared` are used by other systems too (enough alone, or in a text that names our system), `weak` are
     ordinary words (enough only in a text that names our system). Within its own type all three count the same.
+    `words` are for errors that come in many languages: each list holds groups of beginnings of words (parted by |,
+    small letters, no accents), and matches where one of every group stands in the same sentence. They are enough
+    only in a text that names our system.
     `refines` names codes of a sibling for which this entry is the better answer when one of its patterns matches.
     """
 
@@ -49,8 +53,10 @@ class Entry:
     refines: tuple[str, ...] = ()
     statuses: tuple[int, ...] = ()
     patterns: tuple[str, ...] = ()
+    words: tuple[tuple[tuple[str, ...], ...], ...] = ()
     in_context: bool = False  # the patterns are so general that `explain` heeds them only beside a system's name
     generic: bool = False  # several types share it; gives way to a type's own entry
+    vague: bool = False  # says little; gives way to a sibling that fits by its words as well
 
     @property
     def kind(self) -> str:
@@ -88,6 +94,17 @@ def texts(value: object) -> tuple[str, ...] | None:
 
 def _some_texts(value: object) -> tuple[str, ...] | None:
     return texts(value) or None
+
+
+def _words(value: object) -> tuple[tuple[tuple[str, ...], ...], ...] | None:
+    lists = [texts(one) for one in value] if isinstance(value, list) else [None]
+    groups = [tuple(tuple(group.split("|")) for group in one or ()) for one in lists]
+    right = all(one and all(_is_stem(stem) for group in one for stem in group) for one in groups)
+    return tuple(groups) if right else None
+
+
+def _is_stem(stem: str) -> bool:
+    return bool(stem.strip()) and stem == stem.casefold() and not _ACCENTED.search(stem)
 
 
 def _statuses(value: object) -> tuple[int, ...] | None:
@@ -132,7 +149,9 @@ READERS: dict[str, tuple[Callable[[object], object | None], str]] = {
     "refines": (texts, _LIST),
     "statuses": (_statuses, "a list of numbers from 100 to 599"),
     "patterns": (texts, "a list of regular expressions, none empty"),
+    "words": (_words, 'lists of groups as "tenant|mandant" or "@group", small letters without accents'),
     "in_context": (_flag, "true or false"),
     "generic": (_flag, "true or false"),
+    "vague": (_flag, "true or false"),
 }
 REQUIRED = ("title", "cause", "remedy", "verdict", "owner", "doc", "checked", "evidence")

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-ABOUT = "about"  # the one table of a file that is no entry: how a text shows which system it speaks of
+ABOUT = "about"  # no entry: how a text shows which system it speaks of
+WORDS = "words"  # no entry: groups of words that the entries after it in the file name as "@name"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +58,17 @@ def read_folder(folder: Path, *, compile_patterns: bool) -> Folder:
     """
     read = Folder({}, {}, {})
     for file in sorted(folder.glob("*.toml")):
+        groups: dict[str, object] = {}
         for code, table in _tables(file):
-            if code == ABOUT:
+            if code == WORDS:
+                groups = table
+            elif code == ABOUT:
                 for kind, patterns in _names(file, table).items():
                     read.names[kind] = (*read.names.get(kind, ()), *((file, one) for one in patterns))
             elif code in read.fields:
                 wrong(file, f'entry "{code}"', "a second one", f"one entry a code, the first is in {read.files[code]}")
             else:
-                read.fields[code] = _fields(file, code, table)
+                read.fields[code] = _fields(file, code, table, groups)
                 read.files[code] = file
     if compile_patterns:
         _try_patterns(read)
@@ -79,7 +83,7 @@ def _tables(file: Path) -> Iterator[tuple[str, dict[str, object]]]:
     except tomllib.TOMLDecodeError as exc:
         wrong(file, "the file", str(exc), "TOML")
     for code, table in content.items():
-        if code not in (ABOUT, UNCATALOGUED) and not CODE.fullmatch(code):
+        if code not in (ABOUT, WORDS, UNCATALOGUED) and not CODE.fullmatch(code):
             wrong(file, f'entry "{code}"', code, 'a code as "azure_table.server-busy", in quotes')
         if not isinstance(table, dict):
             wrong(file, f'entry "{code}"', table, "a table")
@@ -93,16 +97,25 @@ def _names(file: Path, table: dict[str, object]) -> dict[str, tuple[str, ...]]:
     }
 
 
-def _fields(file: Path, code: str, table: dict[str, object]) -> dict[str, Any]:
+def _fields(file: Path, code: str, table: dict[str, object], groups: dict[str, object]) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     for key, value in table.items():
         if key not in READERS:
             wrong(file, f'entry "{code}", key "{key}"', value, "only the keys " + ", ".join(READERS))
         read, allowed = READERS[key]
-        fields[key] = read(value)
+        fields[key] = read(_spelled_out(value, groups) if key == WORDS else value)
         if fields[key] is None:
             wrong(file, f'entry "{code}", key "{key}"', value, allowed)
     return fields
+
+
+def _spelled_out(value: object, groups: dict[str, object]) -> object:
+    """Put groups where their names stand, alone or between bars; an unknown name gives what the reader refuses."""
+    if isinstance(value, list):
+        return [_spelled_out(one, groups) for one in value]
+    if not isinstance(value, str) or "@" not in value:
+        return value
+    return "|".join(str(groups.get(one[1:], "")) if one.startswith("@") else one for one in value.split("|"))
 
 
 def _try_patterns(read: Folder) -> None:

@@ -3,6 +3,9 @@
 People paste sentences, JSON bodies, log lines and JSON inside JSON inside a sentence, often cut off. So nothing
 is parsed here: escapes are undone and codes are looked for as whole words. Every step takes time in proportion to
 the text, whatever it holds; the text is cut at `LIMIT` first.
+
+What is said without a code is told by a line for the catalogue's patterns, and by sentences for its words:
+translators reword, and their machines more so, but a few beginnings of words stay in the same sentence.
 """
 
 from __future__ import annotations
@@ -12,10 +15,11 @@ import re
 import unicodedata
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator
+    from collections.abc import Container, Iterable, Iterator
 
 LIMIT = 65_536  # characters
 _NESTING = 4  # times that escapes are undone: a Power Automate run has JSON in JSON in a sentence
@@ -32,9 +36,12 @@ _ENTRA = (
     re.compile(r"(?i)sign-in error code:?\s{0,3}(\d{4,8})(?!\d)"),
 )
 _ENTRA_LIST = re.compile(r"error_codes[\"']?\s{0,4}[:=]\s{0,4}\[([\d,\s]{1,80})\]")
-_HEX = re.compile(r"(?<!\w)0[xX]8[0-9A-Fa-f]{7}(?!\w)")
+# ASCII word edges: in Japanese a code stands between letters without a space.
+_HEX = re.compile(r"(?a)(?<!\w)0[xX]8[0-9A-Fa-f]{7}(?!\w)")
 _DECIMAL = re.compile(r"(?<![\w-])-2147\d{6}(?!\d)")
-_WORD = re.compile(r"(?<![\w.$-])[A-Za-z][A-Za-z0-9_]{2,79}(?!\w)")
+_WORD = re.compile(r"(?a)(?<![\w.$-])[A-Za-z][A-Za-z0-9_]{2,79}(?!\w)")
+# Codes that adapters of ours make up, as "dynamics-column-unknown".
+_DASHED = re.compile(r"(?a)(?<![\w./@-])[a-z]{2,30}(?:-[a-z]{2,30}){1,6}(?![\w=/@-]|\.\w)")
 # "535 5.7.139", "535-5.7.8", "550 #5.1.1", and the tuple that smtplib's exceptions print
 _REPLY = re.compile(r"(?<![\w.])([45]\d\d)(?:[ -]|, ?b?['\"])[ #]?([45]\.\d{1,3}\.\d{1,3})(?!\.?\d)")
 _ENHANCED_ONLY = re.compile(r"(?im)(?:^[ \t>#]{0,8}|dsn=|status: ?)([45]\.\d{1,3}\.\d{1,3})(?!\.?\d)")
@@ -42,6 +49,13 @@ _REPLY_ONLY = re.compile(
     r"(?im)(?:^[ \t>#]{0,8}|\(|\bsmtp[ a-z]{0,20}[: ]|said: ?|code:? |error:? |reply:? )([45]\d\d)"
     r"(?![\w.%])(?!(?:[ -]|, ?b?['\"])[ #]?[45]\.\d)"
 )
+
+
+# Where a sentence ends, or what stands in it begins: "LastCRMError: ...", "Exception:: ...". Not in 00:02:00.
+_SENTENCE = re.compile(r"(?:[.!?;]|:{1,2})(?=[\s\"'):.]|$)|[\u3002\uff61]")
+_SHORT, _LONG = 6, 400  # characters; a longer sentence is none, and is read piece by piece
+_ACCENTS = re.compile("[\u0300-\u036f]")
+_LETTERS = str.maketrans({"\u0142": "l", "\u00f8": "o", "\u0111": "d"})  # those that have no accent to take away
 
 
 class Weight(IntEnum):
@@ -109,7 +123,8 @@ def our_codes(text: str) -> list[str]:
 def system_codes(text: str, *, spellings: Container[str]) -> list[Found]:
     """Give the codes of outside systems in a plain text, once each; words count only as one of `spellings`."""
     alone = bare(text)
-    found = [*_numbers(text), *(Found(normal(word)) for word in _WORD.findall(text) if word in spellings)]
+    words = [*_WORD.findall(text), *_DASHED.findall(text)]
+    found = [*_numbers(text), *(Found(normal(word)) for word in words if word in spellings)]
     # Where nothing else was pasted there is no doubt that it is meant as a code, however it is written.
     return list(dict.fromkeys([Found(alone, alone=True), *(one for one in found if one.name != alone)]))
 
@@ -125,3 +140,49 @@ def _numbers(text: str) -> Iterator[Found]:
             yield Found(f"{match[1]} {match[2]}")
     yield from (Found(match[1], Weight.PLACED) for match in _ENHANCED_ONLY.finditer(text))
     yield from (Found(match[1], Weight.PLACED) for match in _REPLY_ONLY.finditer(text))
+
+
+def folded(line: str) -> str:
+    """Leave out letter case and the accents of Latin letters; Japanese stays as it is."""
+    if line.isascii():
+        return line.casefold()
+    apart = _ACCENTS.sub("", unicodedata.normalize("NFKD", line.casefold()))
+    return unicodedata.normalize("NFC", apart).translate(_LETTERS)
+
+
+def sentences(line: str) -> list[str]:
+    """Give the sentences of a folded line, once each, with a space at both ends; overlapping pieces of long ones."""
+    found: dict[str, None] = {}
+    for sentence in _SENTENCE.split(line):
+        for start in range(0, max(1, len(sentence) - _LONG // 2), _LONG // 2):
+            if len(sentence) >= _SHORT:
+                found[f" {sentence[start : start + _LONG]} "] = None
+    return list(found)
+
+
+class Reading:
+    """One text, read as far as somebody asks."""
+
+    def __init__(self, text: str) -> None:
+        """Take a plain text."""
+        self.line = one_line(text)
+
+    @cached_property
+    def _folded(self) -> str:
+        return f" {folded(self.line)} "
+
+    @cached_property
+    def _sentences(self) -> list[str]:
+        return sentences(self._folded)
+
+    def has_words(self, lists: Iterable[tuple[tuple[str, ...], ...]]) -> bool:
+        """Whether of one of the lists every group has a word in the same sentence."""
+        return any(
+            # A look at the whole text first: most lists end there.
+            _has_all(self._folded, groups) and any(_has_all(sentence, groups) for sentence in self._sentences)
+            for groups in lists
+        )
+
+
+def _has_all(text: str, groups: tuple[tuple[str, ...], ...]) -> bool:
+    return all(any(stem in text for stem in group) for group in groups)

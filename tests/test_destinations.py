@@ -14,6 +14,9 @@ from app.destinations import REGISTRY, load_type, types
 from app.destinations.base import DeliveryFailed, Sent, Tools
 from tests.parts import azurite as azurite_part
 from tests.parts.smtp import PASSWORD, START, USERNAME
+from tests.standins import dataverse as dataverse_standin
+from tests.standins import entra as entra_standin
+from tests.standins import salesforce as salesforce_standin
 
 ROOT = Path(__file__).parents[1]
 CANARY = {"first_name": "Zaphkiel", "last_name": "Quillfeather", "email": "zaphkiel.q@contoso.com", "phone": "5550987123"}
@@ -88,7 +91,56 @@ class EmailCase(Case):
         return len({message["Message-ID"] for message in self.server.parsed()})
 
 
-CASES = {"file": FileCase, "azure_table": TableCase, "email": EmailCase}
+class SalesforceCase(Case):
+    org = None
+
+    def settings(self):
+        if self.org is None:
+            self.org = salesforce_standin.Org(now=lambda: START).__enter__()
+            self.fixture("request").addfinalizer(lambda: self.org.__exit__(None, None, None))
+        return self.pointing_at(self.org.port) | {"ca_bundle": self.org.ca_bundle}
+
+    def pointing_at(self, port):
+        self.fixture("monkeypatch").setenv("SF_SECRET", salesforce_standin.SECRET)
+        return {
+            "type": "salesforce", "auth": "client_credentials", "login_url": f"https://127.0.0.1:{port}",
+            "client_id": salesforce_standin.CLIENT, "client_secret": "env:SF_SECRET",
+        }  # fmt: skip
+
+    def records(self):
+        return len(self.org.leads.records)
+
+
+class DynamicsCase(Case):
+    entra = crm = None
+
+    def settings(self):
+        if self.crm is None:
+            self.entra = entra_standin.EntraServer(self.fixture("server_tls"))
+            self.crm = dataverse_standin.DataverseServer(self.fixture("server_tls"), self.entra)
+            for server in (self.entra, self.crm):
+                self.fixture("request").addfinalizer(server.stop)
+        return self.pointing_at(self.entra.port) | {"url": self.crm.url}
+
+    def pointing_at(self, port):
+        self.fixture("monkeypatch").setenv("DYNAMICS_SECRET", entra_standin.SECRET)
+        return {
+            "type": "dynamics", "url": f"https://127.0.0.1:{port}", "authority": f"https://127.0.0.1:{port}",
+            "tenant_id": entra_standin.TENANT, "client_id": entra_standin.CLIENT,
+            "client_secret": "env:DYNAMICS_SECRET", "ca_bundle": self.fixture("ca_bundle"),
+        }  # fmt: skip
+
+    def records(self):
+        return len(self.crm.leads)
+
+
+CASES = {
+    "file": FileCase,
+    "azure_table": TableCase,
+    "email": EmailCase,
+    "salesforce": SalesforceCase,
+    "dynamics": DynamicsCase,
+}
 NETWORK = [name for name, case in CASES.items() if case.network]
 
 

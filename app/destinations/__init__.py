@@ -18,8 +18,10 @@ GROUP = "leadwire.destinations"
 # type → module:class; imported when configured, so that nobody pays for an SDK that isn't used.
 REGISTRY = {
     "azure_table": "app.destinations.azure_table:AzureTable",
+    "dynamics": "app.destinations.dynamics:Dynamics",
     "email": "app.destinations.email:Email",
     "file": "app.destinations.file:File",
+    "salesforce": "app.destinations.salesforce:Salesforce",
 }
 
 

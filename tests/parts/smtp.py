@@ -145,6 +145,20 @@ def server_tls(authority):
     return context
 
 
+def controller(handler, *, tls, security="starttls"):
+    """Put a MailServer on a free port of this machine; `start()` it and `stop()` it."""
+    return _Controller(
+        handler,
+        hostname="127.0.0.1",
+        port=0,
+        ssl_context=tls if security == "tls" else None,
+        tls_context=tls if security == "starttls" else None,
+        auth_require_tls=security == "starttls",
+        authenticator=handler.authenticate,
+        enable_SMTPUTF8=False,  # a plain 7-bit server: what isn't ASCII is refused
+    )
+
+
 @pytest.fixture
 def mail_server(server_tls):
     """Start servers by `mail_server(security, **MailServer's own)`; each is stopped at the end."""
@@ -152,24 +166,14 @@ def mail_server(server_tls):
 
     def start(security="starttls", **how):
         handler = MailServer(**how)
-        controller = _Controller(
-            handler,
-            hostname="127.0.0.1",
-            port=0,
-            ssl_context=server_tls if security == "tls" else None,
-            tls_context=server_tls if security == "starttls" else None,
-            auth_require_tls=security == "starttls",
-            authenticator=handler.authenticate,
-            enable_SMTPUTF8=False,  # a plain 7-bit server: what isn't ASCII is refused
-        )
-        controller.start()
-        running.append(controller)
-        handler.port = controller.port
+        running.append(controller(handler, tls=server_tls, security=security))
+        running[-1].start()
+        handler.port = running[-1].port
         return handler
 
     yield start
-    for controller in running:
-        controller.stop()
+    for one in running:
+        one.stop()
 
 
 @contextmanager
