@@ -413,13 +413,16 @@ class PostgresStore(Store):
     def _lock_name(self, name: str) -> bool:
         with self._unavailable():
             connection = self.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-            if connection.execute(
-                sa.select(sa.func.pg_try_advisory_lock(MIGRATION_LOCK, sa.func.hashtext(name)))
-            ).scalar():
-                self._names.append(connection)  # the lock lives as long as its session
-                return True
-            connection.close()
-            return False
+            try_lock = sa.select(sa.func.pg_try_advisory_lock(MIGRATION_LOCK, sa.func.hashtext(name)))
+            taken = False
+            try:
+                taken = bool(connection.execute(try_lock).scalar())
+            finally:
+                if taken:
+                    self._names.append(connection)  # the lock lives as long as its session
+                else:
+                    connection.close()
+            return taken
 
 
 class _Pipe:
