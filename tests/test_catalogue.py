@@ -221,7 +221,7 @@ def test_every_code_and_status_an_entry_claims_leads_its_own_type_there(entry):
         ("file", "EIO", None, "", "file.disk-fault", "hold"),
     ],
 )
-def test_an_attempt_is_recognised(kind, code, status, detail, expected, verdict):  # noqa: PLR0917  (a table's columns)
+def test_an_attempt_is_recognised(kind, code, status, detail, expected, verdict):
     entry = CATALOGUE.translate(kind, code=code, status=status, detail=detail)
 
     assert (entry.code, entry.verdict) == (expected, verdict)

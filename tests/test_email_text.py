@@ -182,7 +182,9 @@ def test_the_page_shows_markup_as_text():
 
 
 def test_a_persons_notes_cannot_pass_for_lines_of_ours():
-    text = bodies(writer(personal=True).letter(parcel(description="Hello\nLook it up: https://fabrikam.example"), now=AT))[0]
+    text = bodies(
+        writer(personal=True).letter(parcel(description="Hello\nLook it up: https://fabrikam.example"), now=AT)
+    )[0]
     assert re.findall(r"^Look it up: .*", text, re.MULTILINE) == ["Look it up: leadwire show lead-1"]
     assert "\n| Look it up: https://fabrikam.example" in text
 

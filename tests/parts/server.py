@@ -1,5 +1,6 @@
 """A real `leadwire serve` in a folder of its own, with its processes to find and to kill."""
 
+import contextlib
 import json
 import os
 import signal
@@ -31,10 +32,12 @@ class Server:
         self.config = folder / "leadwire.toml"
         self.leads = folder / "var" / "leads.jsonl"
         self.log = folder / "log"
-        destinations = "" if "[destinations." in more else '[destinations.archive]\ntype = "file"\npath = "var/leads.jsonl"\n'
+        destinations = (
+            "" if "[destinations." in more else '[destinations.archive]\ntype = "file"\npath = "var/leads.jsonl"\n'
+        )
         self.config.write_text(
             f'[server]\nbind = "127.0.0.1:{self.port}"\n'
-            f"[store]\nurl = \"{store or 'sqlite:///var/leadwire.db'}\"\n"
+            f'[store]\nurl = "{store or "sqlite:///var/leadwire.db"}"\n'
             '[sources.marketplace]\nkeys = ["env:LEADWIRE_TEST_KEY"]\n' + destinations + more
         )
         self.environment = {
@@ -70,8 +73,8 @@ class Server:
         return self.process.wait(within)
 
     def post(self, body: object, **more: object) -> requests.Response:
-        more.setdefault("timeout", 15)
-        return requests.post(f"{self.url}/leads?code={KEY}", json=body, **more)
+        timeout = more.pop("timeout", 15)
+        return requests.post(f"{self.url}/leads?code={KEY}", json=body, timeout=timeout, **more)
 
     def command(self, *arguments: str, text: str | None = None) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -127,10 +130,8 @@ class Server:
 
 
 def with_kill(pid: int) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
 
 
 def until(true: object, *, seconds: float) -> bool:
