@@ -162,6 +162,26 @@ def server_on(store_url: str, tmp_path: Path):
     made.end()
 
 
+@pytest.fixture
+def server_to_table(server_on: Server, azurite):
+    """The same with two destinations, the file and a table of its own in Azurite; `rows()` gives the table's leads."""
+    from azure.data.tables import TableClient
+
+    table = f"Leads{time.time_ns()}"
+    with server_on.config.open("a") as config:
+        config.write(
+            f'[destinations.table]\ntype = "azure_table"\nconnection_string = "env:TABLES"\ntable = "{table}"\n'
+        )
+    server_on.environment["TABLES"] = azurite.connection_string
+
+    def rows() -> list[str]:
+        with TableClient.from_connection_string(azurite.connection_string, table) as client:
+            return [row["RowKey"] for row in client.list_entities(select="RowKey")]
+
+    server_on.rows = rows
+    return server_on
+
+
 def lead(number: int, **more: object) -> dict[str, object]:
     """A lead unlike every other, in the shape the marketplace really sends."""
     person = {"firstName": "Some", "lastName": f"One {number}", "email": f"someone{number}@contoso.com"}
