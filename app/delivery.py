@@ -62,7 +62,7 @@ class Lane:
             return None, self.destination.check()
         except DeliveryFailed as failure:
             entry = self._entry(failure)
-            return entry.code, entry.title
+            return entry.code, f"{entry.title}: {failure.about}" if failure.about else entry.title
         except Exception as exc:  # noqa: BLE001  (an adapter's own fault must not stop the lane)
             return UNKNOWN, _own_fault(exc, destination=self.name)
 

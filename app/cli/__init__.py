@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -9,6 +10,7 @@ import click
 
 from app import __version__
 from app.cli import acting, looking, serving, testing
+from app.log import configure_logging
 from app.wiring import Wiring
 
 
@@ -41,6 +43,7 @@ class Context:
 @click.pass_context
 def main(ctx: click.Context, config: str | None) -> None:
     """Receive marketplace leads, keep them safe, deliver each one once."""
+    configure_logging(sys.stderr)  # a command's standard output is its answer; `serve` and `work` have no other
     ctx.obj = Context(config)
 
 
