@@ -28,7 +28,7 @@ $(DEV): $(SETUP) requirements/dev.txt
 
 setup: $(SETUP) ## make .venv with the locked dependencies
 
-run: $(SETUP) ## start receiver, worker and console on http://127.0.0.1:8080
+run: $(SETUP) ## start receivers and worker on http://127.0.0.1:8080
 	@$(BIN)/leadwire serve
 
 parts: $(DEV) ## install the real parts that the tests talk to: Azurite, PostgreSQL

@@ -62,7 +62,7 @@ class Lane:
             return None, self.destination.check()
         except DeliveryFailed as failure:
             entry = self._entry(failure)
-            return entry.code, entry.title
+            return entry.code, f"{entry.title}: {failure.about}" if failure.about else entry.title
         except Exception as exc:  # noqa: BLE001  (an adapter's own fault must not stop the lane)
             return UNKNOWN, _own_fault(exc, destination=self.name)
 
@@ -128,6 +128,7 @@ class Lane:
         if not result.attempted:
             return
         claim = result.claim
+        state = State.HELD if result.verdict is Verdict.HOLD else result.state
         log.info(
             "delivery.attempted",
             lead=claim.receipt_id,
@@ -139,8 +140,8 @@ class Lane:
             raw_code=result.raw_code,
             status=result.status,
             verdict=result.verdict if result.code else "sent",
-            state=result.state if stood else "lease lost",
-            next_at=iso(result.due_at) if result.state == State.DUE else None,
+            state=state if stood else "lease lost",
+            next_at=iso(result.due_at) if state == State.DUE else None,
             tries=result.tries,
             batch=batch,
             test=claim.test,

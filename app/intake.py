@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import uuid_utils
 
 from app.decoding import Rejection
-from app.lead import Envelope, Lead, parse
+from app.lead import TEST_MARK, Envelope, Lead, parse
 from app.log import logger
 from app.store.inbox import Arrival, Inbox, Quarantined, Receipt, person_key
 from app.store.tables import Status, to_ms
@@ -80,7 +80,14 @@ class Intake:
         id_, received_at = str(uuid_utils.uuid7()), to_ms(moment)
         if isinstance(read, Rejection):
             kept = self.quarantined(read, envelope)
-            return Arrival(id=id_, received_at=received_at, source=source, status=Status.QUARANTINED, quarantined=kept)
+            return Arrival(
+                id=id_,
+                received_at=received_at,
+                source=source,
+                status=Status.QUARANTINED,
+                test=TEST_MARK.encode() in envelope.body.lower(),  # so that a publisher finds it among the test leads
+                quarantined=kept,
+            )
         destinations = self.router.destinations(read, source=source)
         domain = self.withholding.of_lead(read)
         if domain is not None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Any
+from typing import Any, TextIO
 
 import structlog
 
 
-def configure_logging() -> None:
-    """Write our events as JSON lines; libraries' own logging only from warnings on, without their arguments' values.
+def configure_logging(stream: TextIO = sys.stdout) -> None:
+    """Write our events to `stream` as JSON lines, and libraries' warnings without the values they were filled in with.
 
     Azure's and msal's loggers would otherwise be able to say URLs and headers.
     """
@@ -21,7 +21,7 @@ def configure_logging() -> None:
             structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
             structlog.processors.JSONRenderer(),
         ],
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stdout),
+        logger_factory=structlog.WriteLoggerFactory(file=stream),
         cache_logger_on_first_use=False,
     )
     logging.basicConfig(level=logging.WARNING, handlers=[_Library()], force=True)

@@ -174,9 +174,9 @@ class Operations:
         """Give up deliveries; gives how many."""
         return self._acts.discard(found, now=self._now(), who=who)
 
-    def probe_now(self, destinations: set[str]) -> None:
-        """Have parked destinations probed at once."""
-        self._acts.probe_now(destinations, now=self._now())
+    def try_now(self, destinations: set[str]) -> None:
+        """Have destinations tried at once, parked or with failed leads that wait for their next try."""
+        self._acts.try_now(destinations, now=self._now())
 
     def quarantined(self) -> list[dict[str, Any]]:
         """What waits in quarantine, without the bodies."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from marshmallow import ValidationError
 
-from app.catalogue import Catalogue, shipped_folder
+from app.catalogue import Catalogue, CatalogueError, shipped_folder
 from app.delivery import Lane
 from app.destinations import UnknownType, load_type, types
 from app.destinations.base import Tools
@@ -77,6 +77,7 @@ class Wiring:
                 faults.append(str(fault))
         if faults:
             raise ConfigError("\n".join(faults))
+        _ = wiring.catalogue  # what is wrong there must be said before a lead comes, not after one failed
         return wiring
 
     @cached_property
@@ -86,9 +87,17 @@ class Wiring:
 
     @cached_property
     def catalogue(self) -> Catalogue:
-        """The error catalogue: what we ship, then what stands next to the configuration file."""
+        """The error catalogue: what we ship, then what stands next to the configuration file.
+
+        Raises:
+            ConfigError: a file of it is wrong; file, entry and key named.
+
+        """
         own = [self.settings.path.parent / "errors"] if self.settings.path else []
-        return Catalogue.load(shipped_folder(), *own)
+        try:
+            return Catalogue.load(shipped_folder(), *own)
+        except CatalogueError as exc:
+            raise ConfigError(str(exc)) from None
 
     @cached_property
     def intake(self) -> Intake:

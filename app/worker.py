@@ -21,7 +21,7 @@ log = logger("worker")
 LOOK_ANYWAY = 5.0  # seconds; every wake-up could get lost
 BEAT = 15.0  # seconds between signs of life
 AWAY = 1.0  # seconds to wait when the store can't be used
-STOP_WITHIN = 9.0  # seconds for what is under way; what takes longer is delivered again by its idempotent key
+STOP_WITHIN = 8.0  # seconds for what is under way; what takes longer is delivered again by its idempotent key
 
 
 class Worker:

@@ -36,7 +36,9 @@ def build(stage: list[tuple[str, str]], source: Path, prefix: Path) -> None:
         if word == "COPY":
             *sources, target = rest.split()
             for name in sources:
-                place = source / target if not target.endswith("/") and target != "." else source / target / Path(name).name
+                place = (
+                    source / target if not target.endswith("/") and target != "." else source / target / Path(name).name
+                )
                 place.parent.mkdir(parents=True, exist_ok=True)
                 if (ROOT / name).is_dir():
                     shutil.copytree(ROOT / name, place, ignore=shutil.ignore_patterns("__pycache__"))

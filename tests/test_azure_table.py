@@ -57,7 +57,7 @@ def test_the_same_parcels_twice_leave_the_same_rows(azurite, table, rows_of):
 
 
 def test_a_column_that_an_operator_added_stays(azurite, table, rows_of):
-    from azure.data.tables import TableClient  # noqa: PLC0415  (as the destination does)
+    from azure.data.tables import TableClient
 
     table.send([parcel(1)])
     with TableClient.from_connection_string(azurite.connection_string, table._settings["table"]) as client:

@@ -12,7 +12,7 @@ from tests.parts.smtp import PASSWORD, listening
 pytestmark = pytest.mark.xdist_group("processes")
 
 
-def destinations(azurite, mail, ca_bundle, *, mail_port=None):
+def destinations(mail, ca_bundle, *, mail_port=None):
     return f"""
 [destinations.archive]
 type = "file"
@@ -42,7 +42,7 @@ def corridor(tmp_path, azurite, mail_server, ca_bundle):
 
     def make(**how):
         mail = mail_server()
-        server = Server(tmp_path, more=destinations(azurite, mail, ca_bundle, **how))
+        server = Server(tmp_path, more=destinations(mail, ca_bundle, **how))
         server.environment |= {"TABLES": azurite.connection_string, "MAIL_PASSWORD": PASSWORD}
         made.append(server)
         return server, mail
@@ -128,7 +128,7 @@ def test_a_withheld_person_is_nowhere_and_the_team_is_told(corridor):
     assert server.delivered() == []
 
 
-def test_a_destination_that_never_answers_slows_nobody(corridor, tmp_path):
+def test_a_destination_that_never_answers_slows_nobody(corridor):
     """The file's delivery time with a hanging mail server beside it is what it is without."""
     with listening(answers=False) as port:
         server, mail = corridor(mail_port=port)

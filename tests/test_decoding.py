@@ -50,7 +50,7 @@ def test_the_documented_sample_is_pointed_at_where_its_comma_is_missing(newline,
     assert (error["line"], error["column"]) == (13, len(line) + 1)
     assert "comma" in error["message"].lower() or "','" in error["message"]
     assert "line 14, column 5" in rejection.detail
-    assert "line 13" in rejection.detail
+    assert "Line 13" in rejection.detail
 
 
 def test_the_documented_sample_with_its_comma_is_read():

@@ -19,7 +19,12 @@ from tests.standins import entra as entra_standin
 from tests.standins import salesforce as salesforce_standin
 
 ROOT = Path(__file__).parents[1]
-CANARY = {"first_name": "Zaphkiel", "last_name": "Quillfeather", "email": "zaphkiel.q@contoso.com", "phone": "5550987123"}
+CANARY = {
+    "first_name": "Zaphkiel",
+    "last_name": "Quillfeather",
+    "email": "zaphkiel.q@contoso.com",
+    "phone": "5550987123",
+}
 
 
 class Case:
@@ -219,7 +224,9 @@ def test_a_type_of_another_package_comes_through_the_same_door(monkeypatch):
 
     added = EntryPoint("carrier-pigeon", "app.destinations.file:File", door.GROUP)
     monkeypatch.setattr(
-        door, "entry_points", lambda group, name=None: [added] if name in (None, "carrier-pigeon") else []
+        door,
+        "entry_points",
+        lambda group, name=None: [added] if group == door.GROUP and name in (None, "carrier-pigeon") else [],
     )
     assert "carrier-pigeon" in types()
     assert load_type("carrier-pigeon") is load_type("file")

@@ -157,8 +157,8 @@ def test_a_mail_tells_offer_source_time_id_and_where_to_look():
     text, page = bodies(writer().letter(parcel(), now=AT))
     for line in ("Offer: Contoso Backup", "Lead source: AzureMarketplace", "Received: 2026-11-20 23:51:07 UTC"):
         assert line in text
-    assert "Open: https://leads.contoso.example/console/leads/lead-1" in text
-    assert '<a href="https://leads.contoso.example/console/leads/lead-1">' in page
+    assert "Look it up: leadwire show lead-1" in text
+    assert "leadwire show lead-1" in page
 
 
 def test_an_offer_without_title_is_named_by_its_ids():
@@ -182,9 +182,11 @@ def test_the_page_shows_markup_as_text():
 
 
 def test_a_persons_notes_cannot_pass_for_lines_of_ours():
-    text = bodies(writer(personal=True).letter(parcel(description="Hello\nOpen: https://fabrikam.example"), now=AT))[0]
-    assert re.findall(r"^Open: .*", text, re.MULTILINE) == ["Open: https://leads.contoso.example/console/leads/lead-1"]
-    assert "\n| Open: https://fabrikam.example" in text
+    text = bodies(
+        writer(personal=True).letter(parcel(description="Hello\nLook it up: https://fabrikam.example"), now=AT)
+    )[0]
+    assert re.findall(r"^Look it up: .*", text, re.MULTILINE) == ["Look it up: leadwire show lead-1"]
+    assert "\n| Look it up: https://fabrikam.example" in text
 
 
 def test_only_seven_bit_lines_of_a_length_any_server_takes():

@@ -2,10 +2,10 @@
 
 import errno
 import json
-import os
 import resource
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -16,7 +16,9 @@ from tests.parts.azurite import parcel
 
 @pytest.fixture
 def made(tmp_path):
-    return lambda path="var/leads.jsonl": File("archive", {"path": str(tmp_path / path)}, Tools(now=None, public_url=""))
+    return lambda path="var/leads.jsonl": File(
+        "archive", {"path": str(tmp_path / path)}, Tools(now=None, public_url="")
+    )
 
 
 def lines(tmp_path):
@@ -113,7 +115,7 @@ try:
 except DeliveryFailed as failed:
     print(failed.code)
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=os.getcwd())
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=Path.cwd())
     assert done.stdout.strip() == errno.errorcode[errno.EFBIG]
     assert [line["id"] for line in lines(tmp_path)] == ["lead-001"]
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] != 1000

@@ -77,7 +77,9 @@ def test_a_length_that_is_too_long_loses_nothing(site):
 
 
 def test_a_connection_is_kept_alive_over_refusals(site):
-    request = f"POST /leads?code={KEY} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{{}}"
+    request = (
+        f"POST /leads?code={KEY} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{{}}"
+    )
     with socket.create_connection(("127.0.0.1", site.port), timeout=10) as connection:
         for _ in range(3):
             connection.sendall(request.encode())
@@ -87,7 +89,9 @@ def test_a_connection_is_kept_alive_over_refusals(site):
             assert received.startswith(b"HTTP/1.1 422")
 
 
-@pytest.mark.parametrize("junk", [b"\x16\x03\x01\x02\x00", b"GET\r\n\r\n", b"POST /leads HTTP/1.1\r\nContent-Length: x\r\n\r\n"])
+@pytest.mark.parametrize(
+    "junk", [b"\x16\x03\x01\x02\x00", b"GET\r\n\r\n", b"POST /leads HTTP/1.1\r\nContent-Length: x\r\n\r\n"]
+)
 def test_what_is_not_http_disturbs_nobody(site, junk):
     with socket.create_connection(("127.0.0.1", site.port), timeout=10) as connection:
         connection.sendall(junk)

@@ -1,13 +1,14 @@
 """The real processes: started, used, killed, stopped."""
 
+import os
 import random
 import signal
-import os
 import statistics
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import requests
 
@@ -31,7 +32,8 @@ def test_idle_lanes_deliver_without_a_polling_interval(server):
     for number in range(20):
         answer = server.post(lead(number))
         begun = time.monotonic()
-        assert until(lambda: answer.json()["id"] in server.delivered(), seconds=4)
+        id_ = answer.json()["id"]
+        assert until(lambda id_=id_: id_ in server.delivered(), seconds=4)
         waits.append(time.monotonic() - begun)
         time.sleep(0.05)
     assert statistics.median(waits) < 1
@@ -58,7 +60,7 @@ def test_sigterm_stops_everything_within_ten_seconds(server):
     begun = time.monotonic()
     assert server.stop() == 0
     assert time.monotonic() - begun < 10
-    assert not any(os.path.exists(f"/proc/{pid}") for pid in pids)
+    assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
     assert server.events("worker.stopped")[0]["finished"] is True
 
 
@@ -76,10 +78,10 @@ def test_a_killed_supervisor_leaves_no_process_behind(server):
     pids = server.processes()
     with_kill(server.process.pid)
     server.process.wait(5)
-    assert until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in pids), seconds=12)
+    assert until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), seconds=12)
 
 
-def test_a_second_server_on_the_same_address_refuses_to_start(server, tmp_path):
+def test_a_second_server_on_the_same_address_refuses_to_start(server):
     server.start()
     done = server.command("serve")
     assert done.returncode == 2
@@ -116,12 +118,12 @@ def test_receiving_alone_keeps_leads_for_a_worker_that_comes_later(server):
         assert worker.wait(10) == 0
 
 
-def test_what_was_answered_202_survives_kill_9_and_arrives_once(server_on):
-    """Any process is killed at any moment while four senders post; the book of answers and the file agree."""
-    server = server_on
+def test_what_was_answered_202_survives_kill_9_and_arrives_once(server_to_table):
+    """Any process is killed at any moment while four senders post; book of answers, file and table agree."""
+    server = server_to_table
     server.start()
     seed = int(os.environ.get("SEED", random.randrange(1_000_000)))
-    print(f"seed {seed}")
+    print(f"seed {seed}")  # noqa: T201  (repeats a failure: SEED=...)
     dice = random.Random(seed)
     book: set[str] = set()
     done = threading.Event()
@@ -139,8 +141,9 @@ def test_what_was_answered_202_survives_kill_9_and_arrives_once(server_on):
     if server.process.poll() is not None:
         server.start()
     assert until(lambda: book <= set(server.delivered()), seconds=40), len(book - set(server.delivered()))
-    delivered = server.delivered()
-    assert len(delivered) == len(set(delivered))
+    assert until(lambda: book <= set(server.rows()), seconds=40)
+    for delivered in (server.delivered(), server.rows()):
+        assert len(delivered) == len(set(delivered))
     assert len(book) > KILLS
     assert until(lambda: server.json("leads", "--state", "due") == [], seconds=10)
 

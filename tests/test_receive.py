@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import os
 import threading
 
 import pytest
@@ -275,11 +274,7 @@ def test_metrics_have_the_counts_and_no_person(site):
 
 
 def assert_nobody(folder):
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            path = os.path.join(parent, name)
-            if not os.path.isfile(path):
-                continue
-            with open(path, "rb") as file:
-                content = file.read().lower()
+    for path in folder.rglob("*"):
+        if path.is_file():
+            content = path.read_bytes().lower()
             assert not any(word.encode() in content for word in PERSON), path

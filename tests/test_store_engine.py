@@ -49,7 +49,7 @@ def helper():
 
     def start(text, *arguments):
         command = [sys.executable, "-c", text, *arguments]
-        started.append(subprocess.Popen(command, cwd=Path(__file__).parents[1], stdout=subprocess.PIPE, text=True))  # noqa: S603  (our own)
+        started.append(subprocess.Popen(command, cwd=Path(__file__).parents[1], stdout=subprocess.PIPE, text=True))
         return started[-1]
 
     yield start

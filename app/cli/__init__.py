@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import sys
+from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import click
 
 from app import __version__
 from app.cli import acting, looking, serving, testing
-from app.settings import find_config, issue_secrets
-from app.store import is_fresh
+from app.log import configure_logging
 from app.wiring import Wiring
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @dataclass
@@ -23,7 +19,6 @@ class Context:
     """What every command gets: the configuration's path as given, and the wiring once it is needed."""
 
     config: str | None
-    made: list[Path] = field(default_factory=list)  # keys issued on this, the very first, start
 
     @cached_property
     def wiring(self) -> Wiring:
@@ -33,7 +28,6 @@ class Context:
             ConfigError: what is wrong, file and key named.
 
         """
-        self.made = issue_secrets(find_config(self.config), is_fresh=is_fresh)
         return Wiring.from_file(self.config)
 
     @cached_property
@@ -49,6 +43,7 @@ class Context:
 @click.pass_context
 def main(ctx: click.Context, config: str | None) -> None:
     """Receive marketplace leads, keep them safe, deliver each one once."""
+    configure_logging(sys.stderr)  # a command's standard output is its answer; `serve` and `work` have no other
     ctx.obj = Context(config)
 
 

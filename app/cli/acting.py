@@ -22,14 +22,15 @@ CHUNK = 500
 
 def _which(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the ways to say which deliveries are meant."""
-    for option in (
+    options = (
         click.argument("ids", nargs=-1, metavar="[ID]..."),
         click.option("--destination", metavar="NAME", help="Only this destination's."),
         click.option("--code", metavar="CODE", help="Only what failed with this catalogue code."),
         click.option("--since", type=Moment(), help="Only leads received since then (2026-11-20, 2h, 7d)."),
         click.option("--dry-run", is_flag=True, help="Only say what would be done."),
         click.option("--why", default="", metavar="TEXT", help="A reason, for the audit (no personal data)."),
-    ):
+    )
+    for option in reversed(options):  # decorators show the last one first
         function = option(function)
     return function
 
@@ -62,7 +63,8 @@ def replay(
     changed = _in_parts(
         found, lambda part: operations.replay(part, who=who(why)), "Replaying", dry_run=dry_run, json_=json_
     )
-    _report("replayed", found, changed + added, dry_run=dry_run, json_=json_)
+    hint = "" if sent else " What was delivered already is left alone without --sent."
+    _report("replayed", found, changed + added, dry_run=dry_run, json_=json_, hint=hint)
 
 
 @click.command()
@@ -114,13 +116,15 @@ def _in_parts(
     return changed
 
 
-def _report(verb: str, found: Sequence[tuple[str, str, str]], changed: int, *, dry_run: bool, json_: bool) -> None:
+def _report(
+    verb: str, found: Sequence[tuple[str, str, str]], changed: int, *, dry_run: bool, json_: bool, hint: str = ""
+) -> None:
     rows = [{"id": id_, "destination": destination, "state": state} for id_, destination, state in found]
     count = len(found) if dry_run else changed
     if dry_run:
         text = table(rows, ("id", "destination", "state"), empty="Nothing fits.") + f"\n{count} would be {verb}."
     else:
-        text = f"{count} {verb}."
+        text = f"{count} {verb}." + ("" if count else hint)
     say({"ok": bool(count), "dry_run": dry_run, verb: count, "deliveries": rows}, text, json_=json_)
     sys.exit(0 if count else 1)
 
@@ -209,7 +213,11 @@ def purge(obj: Context, *, yes: bool, json_: bool) -> None:
     """Delete what is older than [retention] and [test_leads] say; what still waits for a destination stays."""
     if not yes:
         kept = obj.wiring.settings.retention
-        click.confirm(f"Delete what is older than {kept.leads_days} days (and so on)?", abort=True, err=True)
+        click.confirm(
+            f"Delete leads older than {kept.leads_days} days, quarantined bodies older than {kept.quarantine_days}?",
+            abort=True,
+            err=True,
+        )
     counts = obj.ready.operations.purge(who=who())
     text = ", ".join(f"{number} {name.replace('_', ' ')}" for name, number in counts.items())
     say({"ok": True, "purged": counts}, f"Deleted: {text}.", json_=json_)

@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,13 +15,11 @@ from app.cli.output import as_json, fail, say, steps
 from app.log import configure_logging, logger
 from app.serving import CannotListen, end_with_parent
 from app.serving import serve as run_server
-from app.settings import ConfigError, new_key
-from app.store import StoreUnavailable
+from app.settings import ConfigError, find_config, issue_secrets, new_key
+from app.store import StoreUnavailable, is_fresh
 from app.worker import work as run_worker
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from app.cli import Context
     from app.wiring import Wiring
 
@@ -34,11 +33,12 @@ STORE_PATIENCE = 30.0  # seconds that a database may take to come up with us
 )
 @click.pass_obj
 def serve(obj: Context, *, no_worker: bool, bind: str | None) -> None:
-    """Receive leads and deliver them (receiver, worker and console in one process group)."""
+    """Receive leads and deliver them: receivers and worker in one process group."""
     configure_logging()
     try:
+        made = issue_secrets(find_config(obj.config), is_fresh=is_fresh)
         _migrate(obj.wiring)
-        _banner(obj.wiring, obj.made, bind)
+        _banner(obj.wiring, made, bind)
         run_server(obj.wiring.settings, bind=bind or obj.wiring.settings.server.bind, with_worker=not no_worker)
     except (ConfigError, CannotListen) as exc:
         fail(str(exc), json_=False, status=2)
@@ -82,10 +82,12 @@ def _banner(wiring: Wiring, made: list[Path], bind: str | None) -> None:
     lines += [f"  made {path} (only you can read it)" for path in made]
     for name, source in settings.sources.items():
         key = source.keys[0]
-        # Keys from the environment were given to us by somebody who knows them.
-        shown = key.reveal() if key.reference.startswith("file:") or sys.stderr.isatty() else f"({key.reference})"
+        # Whatever collects our output later must not collect keys; who has just got one, or sits there, may see it.
+        fresh = key.reference.removeprefix("file:") in map(str, made)
+        shown = key.reveal() if fresh or sys.stderr.isatty() else f"(the key in {key.reference})"
         lines.append(f"  paste into Partner Center ({name}):  {settings.server.public_url}/leads?code={shown}")
-    lines += ["  see it work:  leadwire send-test", "  stop with Ctrl-C"]
+    typed = sys.argv[0] if Path(sys.argv[0]).name == "leadwire" else "leadwire"
+    lines += [f"  see it work:  {typed} send-test", "  stop with Ctrl-C"]
     click.echo("\n".join(lines), err=True)
 
 
@@ -102,7 +104,7 @@ def check(obj: Context, *, offline: bool, json_: bool) -> None:
     wiring.store.migrate()
     wiring.store.check_writable()
     found = _check_all(wiring, quiet=json_)
-    wiring.operations.probe_now({one["name"] for one in found if one["ok"]})
+    wiring.operations.try_now({one["name"] for one in found if one["ok"]})
     ok = all(one["ok"] for one in found)
     lines = [f"ok      {wiring.store.name}: writable"]
     for one in found:

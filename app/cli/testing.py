@@ -38,6 +38,10 @@ def send_test(obj: Context, *, url: str | None, source: str | None, timeout: flo
     with click.progressbar(length=100, label=f"Following {id_}", hidden=hidden, file=sys.stderr) as bar:
         found = _follow(wiring, id_, ends, bar)
     missing = [one for one in found["deliveries"] if one["state"] != State.SENT]
+    problems = {one["destination"]: one["code"] for one in wiring.operations.problems()} if missing else {}
+    for one in missing:  # a lead that waits at a parked destination has no attempt of its own
+        tried = one["attempts"][-1]["code"] if one["attempts"] else None
+        one["code"] = tried or problems.get(one["destination"])
     found["ok"] = not missing
     say(found, _story(wiring, found), json_=json_)
     sys.exit(1 if missing else 0)
@@ -84,6 +88,8 @@ def _post(url: str, timeout: float) -> str:
     if answer.status_code != 202:  # noqa: PLR2004
         title = document.get("title", "no Leadwire answers there") if isinstance(document, dict) else ""
         msg = f"{shown} answered {answer.status_code}: {title}."
+        if answer.status_code == 401:  # noqa: PLR2004
+            msg += " The server there has other keys than this configuration (or the URL given)."
         raise NotPossible(msg)
     return str(document["id"])
 
@@ -107,8 +113,8 @@ def _follow(wiring: Wiring, id_: str, ends: float, bar: Any) -> dict[str, Any]: 
 def _story(wiring: Wiring, found: dict[str, Any]) -> str:
     lines = [f"Test lead {found['id']}"]
     for one in found["deliveries"]:
-        code = one["attempts"][-1]["code"] if one["attempts"] else None
-        if one["state"] == State.SENT or code is None:
+        code = one.get("code")
+        if code is None:
             lines.append(f"  {one['destination']}: {one['state']}")
         else:
             entry = wiring.catalogue.get(code)

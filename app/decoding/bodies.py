@@ -84,7 +84,8 @@ def read_json(text: str) -> object:
         )
     except json.JSONDecodeError as exc:
         where = _where(exc)
-        raise Rejection(400, "The body is not valid JSON", f"{where['message']}.", errors=[where]) from None
+        detail = f"Line {where['line']}, column {where['column']}: {where['message']}."
+        raise Rejection(400, "The body is not valid JSON", detail, errors=[where]) from None
     return storable(document)
 
 
@@ -94,8 +95,8 @@ def _where(exc: json.JSONDecodeError) -> dict[str, Any]:
     if said == _MISSING_COMMA:
         # The parser stops at the next thing it finds; what a person has to mend is where the one before ends.
         line, column = spot(exc.doc[: exc.pos].rstrip())
-        said = f"{said}, or the end of the object or list (the parser stopped at line {exc.lineno}, column {exc.colno})"
-    return {"line": line, "column": column, "message": f"{said} at line {line}, column {column}"}
+        said = f"{said} (or a closing bracket) after this, before line {exc.lineno}, column {exc.colno}"
+    return {"line": line, "column": column, "message": said}
 
 
 def _integer(digits: str) -> int | str:

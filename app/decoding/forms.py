@@ -1,4 +1,4 @@
-"""Forms: percent-encoded, as Web-to-Lead posts them (facts V6), and multipart."""
+"""Forms: percent-encoded, as Web-to-Lead posts them, and multipart."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def read_form(body: bytes, declared: str | None) -> dict[str, Any]:
     # Raw bytes beyond ASCII are no form's business, but command-line clients send them.
     split = [piece.replace(b"+", b" ").partition(b"=") for piece in body.split(b"&")]
     pairs = [(unquote_to_bytes(name), unquote_to_bytes(value)) for name, _, value in split]
-    # Web-to-Lead forms name their encoding in a field (facts V6).
+    # Web-to-Lead forms name their encoding in a field.
     named = [alphabet(value.decode("latin-1")) for name, value in pairs if name.lower() == b"encoding"]
     for encoding in dict.fromkeys(("utf-8", declared, *named)):
         try:

@@ -60,11 +60,19 @@ class DeliveryFailed(Exception):  # noqa: N818  (the name the outside knows)
 
     `code` is the system's own ("AuthenticationFailed", "535 5.7.139", "AADSTS7000215") or one of `network.*`;
     `status` the HTTP or SMTP status; `detail` the system's text, for recognition only, never stored or logged as
-    it is; `retry_after` seconds the system asked us to wait. `str()` gives code and status, nothing else.
+    it is; `retry_after` seconds the system asked us to wait; `about` what `check` may show a person beside the
+    catalogue's words: names of settings, columns or values of the configuration, never of a lead. `str()` gives code
+    and status, nothing else.
     """
 
     def __init__(
-        self, code: str | None = None, *, status: int | None = None, detail: str = "", retry_after: float | None = None
+        self,
+        code: str | None = None,
+        *,
+        status: int | None = None,
+        detail: str = "",
+        retry_after: float | None = None,
+        about: str = "",
     ) -> None:
         """Keep what the system said."""
         super().__init__(code, status)
@@ -72,6 +80,7 @@ class DeliveryFailed(Exception):  # noqa: N818  (the name the outside knows)
         self.status = status
         self.detail = detail
         self.retry_after = retry_after
+        self.about = about
 
     def __str__(self) -> str:
         return f"{self.code or 'no code'} (status {self.status if self.status is not None else 'none'})"

@@ -33,7 +33,7 @@ SUPPORT = "https://aka.ms/marketplacepublishersupport"
 _DIGESTS = uuid.UUID("5b8f7f0c-7d5e-5f63-9a53-0c1f4a6c2f10")  # names digests; never change: Message-IDs hang on it
 _TURNING = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}  # characters that reorder what is shown
 _BREAKING = {"Cc", "Cs", "Zl", "Zp"}  # controls, lone surrogates, line and paragraph separators
-_LINK_ONLY = "Who it is stands in Leadwire only: open the link and sign in."
+_LINK_ONLY = "Who it is stands in Leadwire only: look it up where Leadwire runs."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,8 +110,8 @@ class Writer:
             ("Action", _action(lead)),
             ("Lead source", impersonal(lead.lead_source or "not given")),
             ("Received", f"{parcel.received_at:%Y-%m-%d %H:%M:%S} UTC"),
-            ("Lead", parcel.lead_id),
-            ("Open", f"{self.public_url}/console/leads/{parcel.lead_id}"),
+            ("Received by", self.public_url),
+            ("Look it up", f"leadwire show {parcel.lead_id}"),
         ]
         if parcel.withheld_domain is not None:
             return Section(facts=facts, prose=_withheld(parcel.withheld_domain), quoted=[])

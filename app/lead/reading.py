@@ -1,4 +1,4 @@
-"""A document → a lead: keys in any letter case, at both levels, in any of the shapes of facts 1.2."""
+"""A document → a lead: keys in any letter case, at both levels, in any shape known."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def _normal_form(loaded: dict[str, Any], extra: dict[str, Any]) -> Lead:
 
 
 def _split_lead_source(values: dict[str, Any], extra: dict[str, Any]) -> None:
-    """Take `Source-Action|publisher.offer` apart (facts 1.3); what finds no place goes to extra."""
+    """Take `Source-Action|publisher.offer` apart; what finds no place goes to extra."""
     whole = values["lead_source"]
     source, bar, third = whole.partition("|")
     before, dash, action = source.rpartition("-")

@@ -49,7 +49,8 @@ def _fault(keys: Keys, message: str, document: Any, schema: Schema) -> str:  # n
     if one is None and level is not None:
         return f"{name}: unknown setting{_near(keys, level)}; allowed here: {', '.join(_names(level))}"
     if isinstance(one, SecretField) or (isinstance(one, fields.List) and isinstance(one.inner, SecretField)):
-        return f"{name}: {message}"
+        ours = keys[0] in ("sources", "console") and "No such file" in message
+        return f"{name}: {message}" + (" (`leadwire serve` makes it on the first start)" if ours else "")
     allowed = one.metadata.get("allowed") if one is not None else None
     says = f"allowed: {allowed}" if allowed and not message.startswith("allowed") else message
     found = _found(document, keys)

@@ -28,7 +28,7 @@ def issue_secrets(path: Path | None, *, is_fresh: Callable[[str, Secret | None],
         ConfigError: the configuration can't be read or is not TOML, or a file can't be made.
 
     """
-    document = with_defaults(read_document(path))
+    document = with_defaults(read_document(path), first_start=True)
     keys = [key for name in _table(document, "sources") for key in _list(_table(document["sources"], name).get("keys"))]
     missing = _missing([_table(document, "console").get("password")])
     missing_keys = _missing(keys)

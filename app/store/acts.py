@@ -82,7 +82,7 @@ class Acts:
         """Make deliveries due now with fresh patience and have their parked destinations probed; gives how many."""
         fresh = {"state": State.DUE, "due_at": now, "tries": 0, "updated_at": now}
         changed = self._change(found, fresh, "replay", now=now, who=who)
-        self.probe_now({destination for _, destination, _ in found}, now=now)
+        self.try_now({destination for _, destination, _ in found}, now=now)
         return changed
 
     def discard(self, found: Sequence[tuple[str, str, str]], *, now: int, who: Who) -> int:
@@ -119,12 +119,21 @@ class Acts:
         self._store.wake()
         return added
 
-    def probe_now(self, destinations: set[str], *, now: int) -> None:
-        """Have parked destinations probed at once."""
+    def try_now(self, destinations: set[str], *, now: int) -> None:
+        """Have destinations tried at once: probed where they are parked, else with what waits for its next try."""
         parked = sa.and_(lanes.c.destination.in_(destinations), lanes.c.parked)
+        # Only what has failed before: what a destination put off itself, for a digest, comes when it said.
+        later = sa.and_(
+            deliveries.c.destination.in_(destinations),
+            WAITING,
+            deliveries.c.state == State.DUE,
+            deliveries.c.due_at > now,
+            deliveries.c.tries > 0,
+        )
         with self._store.write() as connection:
-            if connection.execute(lanes.update().where(parked).values(next_probe_at=now)).rowcount:
-                self._store.notify(connection)
+            connection.execute(lanes.update().where(parked).values(next_probe_at=now))
+            connection.execute(deliveries.update().where(later).values(due_at=now))
+            self._store.notify(connection)
         self._store.wake()
 
     def repair(self, id_: str, kept: Quarantined, *, now: int, who: Who) -> bool:

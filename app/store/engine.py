@@ -1,20 +1,15 @@
-"""Opening the store. The only module that knows which database it is."""
+"""The store as everything else sees it: a database with our schema, the same on SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
 import secrets
-import select
 import socket
-import threading
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import sqlalchemy as sa
-from sqlalchemy import event, exc
+from sqlalchemy import exc
 
 from app.store.tables import meta, metadata, receipts
 
@@ -26,7 +21,6 @@ if TYPE_CHECKING:
     from app.settings import Secret
 
 SCHEMA_VERSION = "0001"  # the newest migration; a test holds it to migrations/versions
-MIGRATION_LOCK = 0x1EAD31BE  # PostgreSQL advisory locks are numbers
 BUSY_SECONDS = 10
 
 
@@ -49,7 +43,11 @@ class Wakeup(Protocol):
 def open_store(url: str, password: Secret | None = None) -> Store:
     """Open the store that `url` names, without touching it yet."""
     if url.startswith("sqlite:"):
+        from app.store.sqlite import SqliteStore  # noqa: PLC0415  (only the database in use; and it inherits from here)
+
         return SqliteStore(Path(url.removeprefix("sqlite:///")))
+    from app.store.postgres import PostgresStore  # noqa: PLC0415
+
     target = sa.make_url(url).set(drivername="postgresql+psycopg")
     return PostgresStore(target.set(password=password.reveal()) if password else target)
 
@@ -222,273 +220,6 @@ class Store:
         except OSError as error:
             msg = f"{self.name}: {error.strerror or type(error).__name__}"
             raise StoreUnavailable(msg) from None
-
-
-class SqliteStore(Store):
-    """SQLite in WAL mode; a blocking file lock in front of every write keeps processes in line.
-
-    SQLite's own busy handler sleeps in steps, so that processes which meet in it starve; a lock that the kernel
-    hands on does not.
-    """
-
-    def __init__(self, path: Path) -> None:
-        """Name the file; it and its folder are made when first used."""
-        self.path = path
-        self.name = f"SQLite {path}"
-        self._thread_lock = threading.Lock()
-        self._lock_file: int | None = None
-        self._names: list[int] = []
-        engine = sa.create_engine(
-            sa.URL.create("sqlite", database=str(path)),
-            connect_args={"timeout": BUSY_SECONDS},
-            pool_size=20,
-            hide_parameters=True,  # they are people's data, and an exception's text goes anywhere
-        )
-        event.listen(engine, "do_connect", self._before_connect)
-        event.listen(engine, "connect", _prepare_sqlite)
-        event.listen(engine, "begin", _begin_sqlite)
-        super().__init__(engine)
-        self._immediate = engine.execution_options(leadwire_begin="BEGIN IMMEDIATE")
-
-    def insert(self, table: sa.Table) -> Any:  # noqa: ANN401
-        """Make SQLite's insert."""
-        from sqlalchemy.dialects import sqlite  # noqa: PLC0415  (only the dialect in use)
-
-        return sqlite.insert(table)
-
-    def notify(self, connection: Connection) -> None:
-        """Do nothing: a pipe can't join a transaction, so `wake` follows the commit."""
-
-    def wake(self) -> None:
-        """Put a byte into the named pipe; without a reader there is nobody to wake."""
-        with contextlib.suppress(OSError):
-            descriptor = os.open(self._pipe, os.O_WRONLY | os.O_NONBLOCK)
-            try:
-                os.write(descriptor, b"\0")
-            finally:
-                os.close(descriptor)
-
-    def listen(self) -> Wakeup:
-        """Read the named pipe beside the database."""
-        return _Pipe(self._pipe)
-
-    def scrub(self) -> None:
-        """Empty the write-ahead log: secure_delete has overwritten what was deleted, but the log still tells it."""
-        # A broken disk says so at the next write; that a reader is in the way, the pragma only tells in its row.
-        ignored = contextlib.suppress(self.engine.dialect.loaded_dbapi.Error)
-        connect = self.engine.raw_connection
-        with self._unavailable(), self._exclusive(), ignored, contextlib.closing(connect()) as connection:
-            # Senders wait behind this, so a long reader is not waited for: the log is emptied by the next one then.
-            for pragma in ("busy_timeout=1000", "wal_checkpoint(TRUNCATE)", f"busy_timeout={BUSY_SECONDS * 1000}"):
-                connection.cursor().execute(f"PRAGMA {pragma}").close()
-
-    def close(self) -> None:
-        """Close connections and locks."""
-        super().close()
-        for descriptor in (self._lock_file, *self._names):
-            if descriptor is not None:
-                os.close(descriptor)
-        self._lock_file, self._names = None, []
-
-    @property
-    def _pipe(self) -> str:
-        return f"{self.path}.wake"
-
-    def _before_connect(self, *_: object) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        # Leads are personal data: nobody else on this machine reads them. WAL and SHM copy the file's mode.
-        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
-
-    def _writer(self) -> Engine:
-        return self._immediate
-
-    @contextlib.contextmanager
-    def _exclusive(self) -> Iterator[None]:
-        with self._thread_lock:
-            if self._lock_file is None:
-                self.path.parent.mkdir(parents=True, exist_ok=True)
-                self._lock_file = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT, 0o600)
-            fcntl.flock(self._lock_file, fcntl.LOCK_EX)
-            try:
-                yield
-            finally:
-                fcntl.flock(self._lock_file, fcntl.LOCK_UN)
-
-    @contextlib.contextmanager
-    def _migration_lock(self) -> Iterator[Connection]:
-        with self._exclusive(), self._immediate.begin() as connection:
-            yield connection
-
-    def is_name_free(self, name: str) -> bool:
-        """Try the name's lock file."""
-        if not self._lock_name(name):
-            return False
-        os.close(self._names.pop())
-        return True
-
-    def _lock_name(self, name: str) -> bool:
-        descriptor = os.open(f"{self.path}.{name}.lock", os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            return False
-        self._names.append(descriptor)
-        return True
-
-
-# A server whose host vanished says nothing: without these a request would wait for hours. The last is milliseconds.
-_PATIENCE = {
-    "connect_timeout": 5,
-    "keepalives_idle": 15,
-    "keepalives_interval": 5,
-    "keepalives_count": 3,
-    "tcp_user_timeout": BUSY_SECONDS * 1000,
-}
-
-
-class PostgresStore(Store):
-    """PostgreSQL through psycopg; LISTEN/NOTIFY wakes workers on any host."""
-
-    CHANNEL = "leadwire"
-
-    def __init__(self, url: sa.URL) -> None:
-        """Take the URL, password included."""
-        self.name = f"PostgreSQL {url.host or 'local socket'}/{url.database}"
-        engine = sa.create_engine(
-            url,
-            pool_size=20,
-            pool_timeout=BUSY_SECONDS,
-            pool_recycle=1800,
-            connect_args=_PATIENCE,
-            hide_parameters=True,  # they are people's data, and an exception's text goes anywhere
-        )
-        super().__init__(engine)
-        # The default would show each statement another moment.
-        self._snapshot = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-        self._names: list[Connection] = []
-
-    def insert(self, table: sa.Table) -> Any:  # noqa: ANN401
-        """Make PostgreSQL's insert."""
-        from sqlalchemy.dialects import postgresql  # noqa: PLC0415  (only the dialect in use)
-
-        return postgresql.insert(table)
-
-    def notify(self, connection: Connection) -> None:
-        """Say it inside the transaction: it is heard when, and only if, that commits."""
-        connection.execute(sa.text(f"NOTIFY {self.CHANNEL}"))
-
-    def wake(self) -> None:
-        """Do nothing: `notify` did."""
-
-    def _reader(self) -> Engine:
-        return self._snapshot
-
-    def listen(self) -> Wakeup:
-        """Listen on a connection of its own."""
-        return _Notifications(self.engine, self.CHANNEL)
-
-    def close(self) -> None:
-        """Close connections and give up names."""
-        for connection in self._names:
-            connection.close()
-        self._names = []
-        super().close()
-
-    @contextlib.contextmanager
-    def _migration_lock(self) -> Iterator[Connection]:
-        with self.engine.begin() as connection:
-            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(MIGRATION_LOCK)))
-            yield connection
-
-    def is_name_free(self, name: str) -> bool:
-        """Try the name's advisory lock."""
-        if not self._lock_name(name):
-            return False
-        connection = self._names.pop()
-        connection.execute(sa.select(sa.func.pg_advisory_unlock(MIGRATION_LOCK, sa.func.hashtext(name))))
-        connection.close()
-        return True
-
-    def _lock_name(self, name: str) -> bool:
-        with self._unavailable():
-            connection = self.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-            if connection.execute(
-                sa.select(sa.func.pg_try_advisory_lock(MIGRATION_LOCK, sa.func.hashtext(name)))
-            ).scalar():
-                self._names.append(connection)  # the lock lives as long as its session
-                return True
-            connection.close()
-            return False
-
-
-class _Pipe:
-    """A named pipe that stays open at both ends, so that it never reads as ended."""
-
-    def __init__(self, path: str) -> None:
-        with contextlib.suppress(FileExistsError):
-            os.mkfifo(path, 0o600)
-        self._descriptor = os.open(path, os.O_RDWR | os.O_NONBLOCK)
-
-    def wait(self, timeout: float) -> None:
-        if select.select([self._descriptor], [], [], timeout)[0]:
-            with contextlib.suppress(BlockingIOError):
-                os.read(self._descriptor, 65536)
-
-    def close(self) -> None:
-        os.close(self._descriptor)
-
-
-class _Notifications:
-    """LISTEN on a connection of its own, opened again when the server went away."""
-
-    def __init__(self, engine: Engine, channel: str) -> None:
-        self._engine = engine
-        self._channel = channel
-        self._connection: Any = None  # psycopg's own: SQLAlchemy has no name for notifications
-        self._lost = exc.SQLAlchemyError, engine.dialect.loaded_dbapi.Error
-        with contextlib.suppress(*self._lost):
-            self._listening()  # now: what comes before the first `wait` is heard by it
-
-    def wait(self, timeout: float) -> None:
-        try:
-            for _ in self._listening().notifies(timeout=timeout, stop_after=1):
-                pass
-        except self._lost:
-            # The lanes look by themselves too, so a lost LISTEN costs promptness, not leads.
-            self.close()
-            time.sleep(min(timeout, 1.0))
-
-    def _listening(self) -> Any:  # noqa: ANN401
-        if self._connection is None:
-            pooled = self._engine.raw_connection()
-            connection = pooled.driver_connection
-            pooled.detach()
-            self._connection = connection
-            self._connection.autocommit = True
-            self._connection.execute(f"LISTEN {self._channel}")
-        return self._connection
-
-    def close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-        self._connection = None
-
-
-def _prepare_sqlite(connection: Any, _: object) -> None:  # noqa: ANN401
-    connection.isolation_level = None  # we begin transactions ourselves
-    for pragma in (
-        "journal_mode=WAL",
-        "synchronous=FULL",
-        "foreign_keys=ON",
-        f"busy_timeout={BUSY_SECONDS * 1000}",
-        "secure_delete=ON",
-    ):
-        connection.execute(f"PRAGMA {pragma}").close()
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    connection.exec_driver_sql(connection.get_execution_options().get("leadwire_begin", "BEGIN"))
 
 
 def _reason(error: exc.SQLAlchemyError) -> str:

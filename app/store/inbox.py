@@ -130,16 +130,14 @@ class Inbox:
 
     def _commit_waiting(self, *, until: _Ticket) -> None:
         while self._waiting and not until.done.is_set():
-            group: list[_Ticket] = []
-            while self._waiting and len(group) < MAX_GROUP:
-                group.append(self._waiting.popleft())
-            self._settle(group)
+            self._settle([])
 
     def _settle(self, group: list[_Ticket]) -> None:
         """Commit a group; where one arrival can't be written, the others must not suffer: each by itself then."""
         try:
-            written = self._commit([ticket.arrival for ticket in group])
+            written = self._commit(group)
         except StoreUnavailable as failure:
+            self._fill(group)  # nobody's turn came: all that wait have waited for nothing
             written = [StoreUnavailable(str(failure)) for _ in group]  # each thread raises its own
         except Exception as failure:  # noqa: BLE001  (a fault of one row, whatever the driver calls it; raised in `put`)
             if len(group) > 1:
@@ -154,15 +152,24 @@ class Inbox:
                 ticket.failure = result
             ticket.done.set()
 
-    def _commit(self, arrivals: list[Arrival]) -> list[Receipt | Exception]:
+    def _fill(self, group: list[_Ticket]) -> None:
+        while self._waiting and len(group) < MAX_GROUP:
+            group.append(self._waiting.popleft())
+
+    def _commit(self, group: list[_Ticket]) -> list[Receipt | Exception]:
         try:
-            return self._write(arrivals)
+            return self._write(group)
         except StoreUnavailable:
             # Once more: after a restart of the database every pooled connection fails once.
-            return self._write(arrivals)
+            return self._write(group)
 
-    def _write(self, arrivals: list[Arrival]) -> list[Receipt | Exception]:
+    def _write(self, group: list[_Ticket]) -> list[Receipt | Exception]:
         with self._store.write() as connection:
+            if not group:
+                self._fill(group)  # only now that it is our turn: the longer we waited, the more come along
+            arrivals = [ticket.arrival for ticket in group]
+            if not arrivals:  # who waited has given up
+                return []
             firsts = self._claim_keys(connection, arrivals)
             self._insert(connection, arrivals, firsts)
             if any(arrival.destinations for arrival in arrivals):

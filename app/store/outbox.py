@@ -206,7 +206,7 @@ class Outbox:
         return freed
 
     def _free(self, connection: Connection, name: str, now: int) -> int:
-        held = sa.and_(deliveries.c.state == State.SENDING, deliveries.c.worker == name)
+        held = sa.and_(WAITING, deliveries.c.state == State.SENDING, deliveries.c.worker == name)
         return connection.execute(deliveries.update().where(held).values(state=State.DUE, due_at=now)).rowcount
 
     def beat(self, *, now: int) -> None:
@@ -272,7 +272,10 @@ _SETTLE = (
         state=sa.bindparam("b_state"),
         due_at=sa.bindparam("b_due_at"),
         tries=sa.bindparam("b_tries"),
-        code=sa.bindparam("b_code"),
+        # What is put off keeps the cause it had.
+        code=sa.func.coalesce(
+            sa.bindparam("b_code"), sa.case((sa.bindparam("b_attempted"), None), else_=deliveries.c.code)
+        ),
         remote_id=sa.bindparam("b_remote_id"),
         updated_at=sa.bindparam("b_now"),
     )
@@ -287,6 +290,7 @@ def _settled(destination: str, result: Result, now: int) -> dict[str, object]:
         "b_due_at": result.due_at,
         "b_tries": result.tries,
         "b_code": result.code,
+        "b_attempted": result.attempted,
         "b_remote_id": result.remote_id,
         "b_now": now,
     }

@@ -68,7 +68,7 @@ class Azurite:
         if self.tls:
             command += ["--cert", self.tls[0], "--key", self.tls[1], "--oauth", "basic"]
         with (self.folder / "azurite.log").open("ab") as log:
-            self.process = subprocess.Popen(command, cwd=self.folder, stdout=log, stderr=log)  # noqa: S603  (our own)
+            self.process = subprocess.Popen(command, cwd=self.folder, stdout=log, stderr=log)
         give_up = time.monotonic() + START_SECONDS
         while not self._answers():
             if self.process.poll() is not None or time.monotonic() > give_up:
@@ -106,7 +106,7 @@ def azurite(tmp_path_factory):
 @pytest.fixture(scope="session")
 def azurite_tls(tmp_path_factory):
     """A running emulator over https, under its own CA, which takes Entra tokens too (signatures unchecked)."""
-    import trustme  # noqa: PLC0415  (only these tests need a CA)
+    import trustme
 
     folder = tmp_path_factory.mktemp("azurite-tls")
     ca, files = trustme.CA(), (folder / "cert.pem", folder / "key.pem")
@@ -143,7 +143,7 @@ def table_at(monkeypatch):
 @pytest.fixture
 def rows_of():
     """Read a destination's whole table with a client of the SDK's own, by RowKey."""
-    from azure.data.tables import TableClient  # noqa: PLC0415  (as the destination does)
+    from azure.data.tables import TableClient
 
     def read(emulator, destination):
         table = destination._settings["table"]

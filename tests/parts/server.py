@@ -1,5 +1,6 @@
 """A real `leadwire serve` in a folder of its own, with its processes to find and to kill."""
 
+import contextlib
 import json
 import os
 import signal
@@ -31,10 +32,12 @@ class Server:
         self.config = folder / "leadwire.toml"
         self.leads = folder / "var" / "leads.jsonl"
         self.log = folder / "log"
-        destinations = "" if "[destinations." in more else '[destinations.archive]\ntype = "file"\npath = "var/leads.jsonl"\n'
+        destinations = (
+            "" if "[destinations." in more else '[destinations.archive]\ntype = "file"\npath = "var/leads.jsonl"\n'
+        )
         self.config.write_text(
             f'[server]\nbind = "127.0.0.1:{self.port}"\n'
-            f"[store]\nurl = \"{store or 'sqlite:///var/leadwire.db'}\"\n"
+            f'[store]\nurl = "{store or "sqlite:///var/leadwire.db"}"\n'
             '[sources.marketplace]\nkeys = ["env:LEADWIRE_TEST_KEY"]\n' + destinations + more
         )
         self.environment = {
@@ -70,8 +73,8 @@ class Server:
         return self.process.wait(within)
 
     def post(self, body: object, **more: object) -> requests.Response:
-        more.setdefault("timeout", 15)
-        return requests.post(f"{self.url}/leads?code={KEY}", json=body, **more)
+        timeout = more.pop("timeout", 15)
+        return requests.post(f"{self.url}/leads?code={KEY}", json=body, timeout=timeout, **more)
 
     def command(self, *arguments: str, text: str | None = None) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -127,10 +130,8 @@ class Server:
 
 
 def with_kill(pid: int) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
 
 
 def until(true: object, *, seconds: float) -> bool:
@@ -159,6 +160,26 @@ def server_on(store_url: str, tmp_path: Path):
     made = Server(folder, store=store_url)
     yield made
     made.end()
+
+
+@pytest.fixture
+def server_to_table(server_on: Server, azurite):
+    """The same with two destinations, the file and a table of its own in Azurite; `rows()` gives the table's leads."""
+    from azure.data.tables import TableClient
+
+    table = f"Leads{time.time_ns()}"
+    with server_on.config.open("a") as config:
+        config.write(
+            f'[destinations.table]\ntype = "azure_table"\nconnection_string = "env:TABLES"\ntable = "{table}"\n'
+        )
+    server_on.environment["TABLES"] = azurite.connection_string
+
+    def rows() -> list[str]:
+        with TableClient.from_connection_string(azurite.connection_string, table) as client:
+            return [row["RowKey"] for row in client.list_entities(select="RowKey")]
+
+    server_on.rows = rows
+    return server_on
 
 
 def lead(number: int, **more: object) -> dict[str, object]:

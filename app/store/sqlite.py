@@ -1,0 +1,166 @@
+"""The store on SQLite: one file, one host, any number of processes."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import select
+import threading
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.dialects import sqlite
+
+from app.store.engine import BUSY_SECONDS, Store, Wakeup
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from sqlalchemy.engine import Connection, Engine
+
+
+class SqliteStore(Store):
+    """SQLite in WAL mode; a blocking file lock in front of every write keeps processes in line.
+
+    SQLite's own busy handler sleeps in steps, so that processes which meet in it starve; a lock that the kernel
+    hands on does not.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Name the file; it and its folder are made when first used."""
+        self.path = path
+        self.name = f"SQLite {path}"
+        self._thread_lock = threading.Lock()
+        self._lock_file: int | None = None
+        self._names: list[int] = []
+        engine = sa.create_engine(
+            sa.URL.create("sqlite", database=str(path)),
+            connect_args={"timeout": BUSY_SECONDS},
+            pool_size=20,
+            hide_parameters=True,  # they are people's data, and an exception's text goes anywhere
+        )
+        event.listen(engine, "do_connect", self._before_connect)
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+        super().__init__(engine)
+        self._immediate = engine.execution_options(leadwire_begin="BEGIN IMMEDIATE")
+
+    def insert(self, table: sa.Table) -> Any:  # noqa: ANN401
+        """Make SQLite's insert."""
+        return sqlite.insert(table)
+
+    def notify(self, connection: Connection) -> None:
+        """Do nothing: a pipe can't join a transaction, so `wake` follows the commit."""
+
+    def wake(self) -> None:
+        """Put a byte into the named pipe; without a reader there is nobody to wake."""
+        with contextlib.suppress(OSError):
+            descriptor = os.open(self._pipe, os.O_WRONLY | os.O_NONBLOCK)
+            try:
+                os.write(descriptor, b"\0")
+            finally:
+                os.close(descriptor)
+
+    def listen(self) -> Wakeup:
+        """Read the named pipe beside the database."""
+        return _Pipe(self._pipe)
+
+    def scrub(self) -> None:
+        """Empty the write-ahead log: secure_delete has overwritten what was deleted, but the log still tells it."""
+        # A broken disk says so at the next write; that a reader is in the way, the pragma only tells in its row.
+        ignored = contextlib.suppress(self.engine.dialect.loaded_dbapi.Error)
+        connect = self.engine.raw_connection
+        with self._unavailable(), self._exclusive(), ignored, contextlib.closing(connect()) as connection:
+            # Senders wait behind this, so a long reader is not waited for: the log is emptied by the next one then.
+            for pragma in ("busy_timeout=1000", "wal_checkpoint(TRUNCATE)", f"busy_timeout={BUSY_SECONDS * 1000}"):
+                connection.cursor().execute(f"PRAGMA {pragma}").close()
+
+    def close(self) -> None:
+        """Close connections and locks."""
+        super().close()
+        for descriptor in (self._lock_file, *self._names):
+            if descriptor is not None:
+                os.close(descriptor)
+        self._lock_file, self._names = None, []
+
+    @property
+    def _pipe(self) -> str:
+        return f"{self.path}.wake"
+
+    def _before_connect(self, *_: object) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        # Leads are personal data: nobody else on this machine reads them. WAL and SHM copy the file's mode.
+        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
+
+    def _writer(self) -> Engine:
+        return self._immediate
+
+    @contextlib.contextmanager
+    def _exclusive(self) -> Iterator[None]:
+        with self._thread_lock:
+            if self._lock_file is None:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                self._lock_file = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+            fcntl.flock(self._lock_file, fcntl.LOCK_EX)
+            try:
+                yield
+            finally:
+                fcntl.flock(self._lock_file, fcntl.LOCK_UN)
+
+    @contextlib.contextmanager
+    def _migration_lock(self) -> Iterator[Connection]:
+        with self._exclusive(), self._immediate.begin() as connection:
+            yield connection
+
+    def is_name_free(self, name: str) -> bool:
+        """Try the name's lock file."""
+        if not self._lock_name(name):
+            return False
+        os.close(self._names.pop())
+        return True
+
+    def _lock_name(self, name: str) -> bool:
+        descriptor = os.open(f"{self.path}.{name}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            return False
+        self._names.append(descriptor)
+        return True
+
+
+class _Pipe:
+    """A named pipe that stays open at both ends, so that it never reads as ended."""
+
+    def __init__(self, path: str) -> None:
+        with contextlib.suppress(FileExistsError):
+            os.mkfifo(path, 0o600)
+        self._descriptor = os.open(path, os.O_RDWR | os.O_NONBLOCK)
+
+    def wait(self, timeout: float) -> None:
+        if select.select([self._descriptor], [], [], timeout)[0]:
+            with contextlib.suppress(BlockingIOError):
+                os.read(self._descriptor, 65536)
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+
+def _prepare_sqlite(connection: Any, _: object) -> None:  # noqa: ANN401
+    connection.isolation_level = None  # we begin transactions ourselves
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+        f"busy_timeout={BUSY_SECONDS * 1000}",
+        "secure_delete=ON",
+    ):
+        connection.execute(f"PRAGMA {pragma}").close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    connection.exec_driver_sql(connection.get_execution_options().get("leadwire_begin", "BEGIN"))

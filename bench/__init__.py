@@ -1,0 +1,1 @@
+"""Measurements, as ratios within one run, because absolute times don't carry from machine to machine."""
