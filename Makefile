@@ -7,7 +7,7 @@ SETUP := $(VENV)/.setup
 DEV := $(VENV)/.dev
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check bench parts lock clean
+.PHONY: help setup run test check demo bench parts lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
@@ -44,6 +44,9 @@ check: $(DEV) ## lint, types, import rules, Dockerfile
 	@$(BIN)/lint-imports --no-logo >.lint-imports.log 2>&1 || { cat .lint-imports.log; exit 1; }
 	@$(BIN)/python scripts/check_dockerfile.py
 	@echo "make check: nothing wrong"
+
+demo: parts ## all four destinations against stand-ins on this machine: a tour of five minutes
+	@PYTHONPATH=. $(BIN)/python scripts/demo.py
 
 bench: $(DEV) ## measure, as ratios in one run
 	@$(BIN)/python -m bench

@@ -6,6 +6,7 @@ mail goes to a real SMTP server, and Leadwire is the real thing, in a folder of 
 
 from __future__ import annotations
 
+import logging
 import ssl
 import sys
 import tempfile
@@ -176,7 +177,10 @@ class Demo:
         print("\n  What the systems have now:")
         print(f"    Dynamics 365: {len(self.crm.leads)} leads, the last one “{_last(self.crm.leads)['subject']}”")
         print(f"    Salesforce:   {len(self.org.leads.records)} leads")
-        print(f"    mail server:  {len(self.mail.mails)} mails, the last one “{self.mail.parsed()[-1]['Subject']}”", flush=True)
+        print(
+            f"    mail server:  {len(self.mail.mails)} mails, the last one “{self.mail.parsed()[-1]['Subject']}”",
+            flush=True,
+        )
 
 
 def _last(records: dict[str, Any]) -> Any:  # noqa: ANN401
@@ -185,6 +189,7 @@ def _last(records: dict[str, Any]) -> Any:  # noqa: ANN401
 
 def main() -> None:
     """Give the tour."""
+    logging.getLogger("mail.log").setLevel(logging.ERROR)  # the mail server's own remarks are not part of it
     with ExitStack() as stack:
         Demo(stack).run()
 

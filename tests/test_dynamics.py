@@ -250,5 +250,5 @@ def test_making_a_destination_imports_neither_msal_nor_requests():
         "kind('crm', kind.schema().load(given), Tools(now=lambda: datetime.now(UTC), public_url=''))\n"
         "sys.exit(str(sorted({'msal', 'requests', 'cryptography'} & set(sys.modules))))\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)  # noqa: S603
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stderr.strip() == "[]"

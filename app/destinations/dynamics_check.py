@@ -109,13 +109,18 @@ def _kind(attribute: Mapping[str, Any] | None) -> str:
 
 def _check_column(column: str, rule: Rule, attribute: Mapping[str, Any] | None) -> None:
     if attribute is None:
-        raise DeliveryFailed(COLUMN_UNKNOWN, detail=f"the lead table has no column {column}")
+        raise _wrong(COLUMN_UNKNOWN, f"the lead table has no column {column}")
     if attribute.get("IsValidForCreate") is False:
-        raise DeliveryFailed(COLUMN_READ_ONLY, detail=f"the column {column} can't be set when a lead is created")
+        raise _wrong(COLUMN_READ_ONLY, f"the column {column} can't be set when a lead is created")
     allowed, kind = _takers(rule), _kind(attribute)
     if kind not in allowed:
         words = f"the column {column} is of type {kind}; what is configured fits {', '.join(sorted(allowed))}"
-        raise DeliveryFailed(COLUMN_TYPE, detail=words)
+        raise _wrong(COLUMN_TYPE, words)
+
+
+def _wrong(code: str, words: str) -> DeliveryFailed:
+    """Say what is wrong with the configuration: column names and types, nothing of a lead."""
+    return DeliveryFailed(code, detail=words, about=words)
 
 
 def _takers(rule: Rule) -> set[str]:
@@ -141,7 +146,7 @@ def _check_choices(read: Read, rules: Mapping[str, Rule]) -> None:
         allowed = [one.get("Value") for one in options.get("Options") or []]
         if column in rules and rules[column].constant not in allowed:
             words = f"the column {column} takes {', '.join(map(str, allowed))}; found {rules[column].constant}"
-            raise DeliveryFailed(PICKLIST_VALUE, detail=words)
+            raise _wrong(PICKLIST_VALUE, words)
 
 
 def _check_lengths(read: Read, rules: Mapping[str, Rule]) -> None:
@@ -155,4 +160,4 @@ def _check_lengths(read: Read, rules: Mapping[str, Rule]) -> None:
             needed = units(rule.constant) if isinstance(rule.constant, str) else rule.limit
             if needed > longest:
                 words = f"the column {column} takes {longest} characters; up to {needed} would be written"
-                raise DeliveryFailed(COLUMN_TOO_SHORT, detail=words)
+                raise _wrong(COLUMN_TOO_SHORT, words)

@@ -46,7 +46,7 @@ class Misconfigured(DeliveryFailed):
 
     def __init__(self, code: str, names: tuple[str, ...] = (), *, detail: str) -> None:
         """Keep code, fields, and a sentence about them."""
-        super().__init__(code, detail=detail)
+        super().__init__(code, detail=detail, about=detail)
         self.names = names
 
 

@@ -210,10 +210,10 @@ class DataverseServer(TlsServer, Environment):
 
 def main(folder):
     """Start both until interrupted; the CA's certificate and the settings to use are said and written to FOLDER."""
-    import ssl  # noqa: PLC0415  (the tests bring their own context)
-    from pathlib import Path  # noqa: PLC0415
+    import ssl
+    from pathlib import Path
 
-    import trustme  # noqa: PLC0415
+    import trustme
 
     ca, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     ca.issue_cert("127.0.0.1").configure_cert(context)

@@ -104,7 +104,7 @@ class Entra:
             raise Refused(7000222)
 
     def _prove_by_certificate(self, assertion):
-        import jwt  # noqa: PLC0415  (msal brings it; only this way of signing in needs it here)
+        import jwt
 
         if self.certificate is None:
             raise Refused(700027)
@@ -186,7 +186,7 @@ class EntraServer(TlsServer, Entra):
 
 def pem_of(key, certificate):
     """A private key and its certificate in one text, as an operator would keep them."""
-    from cryptography.hazmat.primitives.serialization import (  # noqa: PLC0415  (only this way of signing in needs it)
+    from cryptography.hazmat.primitives.serialization import (
         Encoding,
         NoEncryption,
         PrivateFormat,
@@ -198,11 +198,11 @@ def pem_of(key, certificate):
 
 def self_signed(*, name="leadwire", days=30):
     """Make an RSA key and a certificate for it."""
-    from datetime import timedelta  # noqa: PLC0415
+    from datetime import timedelta
 
-    from cryptography import x509  # noqa: PLC0415
-    from cryptography.hazmat.primitives.asymmetric import rsa  # noqa: PLC0415
-    from cryptography.hazmat.primitives.hashes import SHA256  # noqa: PLC0415
+    from cryptography import x509
+    from cryptography.hazmat.primitives.asymmetric import rsa
+    from cryptography.hazmat.primitives.hashes import SHA256
 
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
