@@ -41,6 +41,7 @@ ELSEWHERE = {
     "make setup": ("Makefile", "$(DEV): $(SETUP)"),  # what every other target stands on
     "make test": (".ci/run", "make test"),
     "make check": (".ci/run", "make check"),
+    "make demo": ("tests/test_demo.py", "scripts/demo.py"),
     "docker build": ("scripts/check_dockerfile.py", '"RUN"'),
     "docker run": ("scripts/check_dockerfile.py", "ENTRYPOINT"),
 }

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import sys
+import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from app.cli.output import Moment, as_json, printable, say, steps, table
-from app.store.tables import State, Status
+from app.store import StoreUnavailable
+from app.store.tables import State, Status, iso, to_ms
 from app.store.views import Filter
 
 if TYPE_CHECKING:
     from app.cli import Context
+    from app.operations import Operations
 
+ALL_IS_WELL = "No problems: nothing is held, failing or dead."
 STATES = [str(one) for one in (*Status, *State) if one != State.DISCARDED]
 
 
@@ -54,13 +60,102 @@ def _lead_text(found: dict[str, Any]) -> str:
 
 
 @click.command()
+@click.option("--watch", is_flag=True, help="Go on looking until Ctrl-C; without a terminal, say only what changed.")
+@click.option(
+    "--every", type=click.FloatRange(0.1, 3600), default=2.0, show_default=True, help="Seconds between two looks."
+)
 @click.pass_obj
 @as_json
-def problems(obj: Context, *, json_: bool) -> None:
+def problems(obj: Context, *, watch: bool, every: float, json_: bool) -> None:
     """The remediation log: what is wrong, since when, how many leads wait, and the steps that mend it."""
-    found = obj.ready.operations.problems()
-    text = "\n\n".join(_problem_text(one) for one in found) or "No problems: nothing is held, failing or dead."
-    say(found, text, json_=json_)
+    operations = obj.ready.operations
+    if watch:
+        _watch(operations, every=every, json_=json_)
+        return
+    found = operations.problems()
+    say(found, _problems_text(found), json_=json_)
+
+
+def _problems_text(found: list[dict[str, Any]]) -> str:
+    return "\n\n".join(_problem_text(one) for one in found) or ALL_IS_WELL
+
+
+def _watch(operations: Operations, *, every: float, json_: bool) -> None:
+    """Show the log whenever it changed, until somebody ends it.
+
+    Raises:
+        StoreUnavailable: at the first look; a store that goes away later is waited for.
+
+    """
+    history, shown = _History(), None
+    look = history.look(operations)
+    try:
+        while True:
+            if (look.problems if json_ else look) != shown:
+                shown = look.problems if json_ else look
+                _draw(look, moment=iso(to_ms(operations.now())), json_=json_)
+            time.sleep(every)
+            try:
+                look = history.look(operations)
+            except StoreUnavailable as exc:
+                click.echo(f"The store can't be used at the moment. {exc}", err=True)
+    except KeyboardInterrupt:
+        return  # how a watch ends
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What a watch sees at one moment: the problems, and a line about each that moved since the watch began."""
+
+    problems: list[dict[str, Any]]
+    moved: list[str]
+
+
+def _draw(look: _Look, *, moment: str, json_: bool) -> None:
+    if json_:
+        say(look.problems, "", json_=True)
+        sys.stdout.flush()  # whoever reads the other end of a pipe wants it now
+        return
+    terminal = sys.stdout.isatty()
+    parts = [f"{moment}  (Ctrl-C ends)" if terminal else moment, "\n".join(look.moved), _problems_text(look.problems)]
+    text = "\n\n".join(part for part in parts if part)
+    click.clear()  # does nothing where no terminal is
+    click.echo(text if terminal else f"{text}\n")
+    sys.stdout.flush()
+
+
+class _History:
+    """What a watch has seen so far, to say what became of it."""
+
+    def __init__(self) -> None:
+        self._causes: dict[tuple[str, str], None] = {}
+        self._most: dict[str, int] = {}  # leads that waited at most, by destination in trouble
+
+    def look(self, operations: Operations) -> _Look:
+        found = operations.problems()
+        causes = {(one["destination"], one["code"]): None for one in found}
+        self._causes |= causes
+        waiting = _waiting(operations)
+        for destination, _ in self._causes:
+            self._most[destination] = max(waiting.get(destination, 0), self._most.get(destination, 0))
+        mended = [
+            f"Mended: {destination}, {code}" for destination, code in self._causes if (destination, code) not in causes
+        ]
+        draining = [
+            f"Draining: {destination}, {waiting[destination]} of {most} leads left"
+            for destination, most in self._most.items()
+            if 0 < waiting.get(destination, 0) < most
+        ]
+        return _Look(found, mended + draining)
+
+
+def _waiting(operations: Operations) -> dict[str, int]:
+    """Count the leads that are still to be delivered, also those that had no trouble yet, by destination."""
+    counts: dict[str, int] = {}
+    for destination, state, number in operations.figures().deliveries:
+        if state in {State.DUE, State.SENDING}:
+            counts[destination] = counts.get(destination, 0) + number
+    return counts
 
 
 def _problem_text(one: dict[str, Any]) -> str:
