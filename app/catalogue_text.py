@@ -168,18 +168,18 @@ class Reading:
         self.line = one_line(text)
 
     @cached_property
-    def _folded(self) -> str:
-        return f" {folded(self.line)} "
+    def _sentences(self) -> list[str]:
+        return sentences(folded(self.line))
 
     @cached_property
-    def _sentences(self) -> list[str]:
-        return sentences(self._folded)
+    def _all(self) -> str:
+        return "".join(self._sentences)
 
     def has_words(self, lists: Iterable[tuple[tuple[str, ...], ...]]) -> bool:
         """Whether of one of the lists every group has a word in the same sentence."""
         return any(
             # A look at the whole text first: most lists end there.
-            _has_all(self._folded, groups) and any(_has_all(sentence, groups) for sentence in self._sentences)
+            _has_all(self._all, groups) and any(_has_all(sentence, groups) for sentence in self._sentences)
             for groups in lists
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
     from app.cli import Context
     from app.operations import Operations
 
-ALL_IS_WELL = "No problems: nothing is held, failing or dead."
+ALL_IS_WELL = "All is well: nothing is held, failing or dead, and nothing waits."
+WAITING = {State.DUE, State.SENDING, State.HELD}
 STATES = [str(one) for one in (*Status, *State) if one != State.DISCARDED]
 
 
@@ -77,7 +79,7 @@ def problems(obj: Context, *, watch: bool, every: float, json_: bool) -> None:
 
 
 def _problems_text(found: list[dict[str, Any]]) -> str:
-    return "\n\n".join(_problem_text(one) for one in found) or ALL_IS_WELL
+    return "\n\n".join(_problem_text(one) for one in found) or "No problems: nothing is held, failing or dead."
 
 
 def _watch(operations: Operations, *, every: float, json_: bool) -> None:
@@ -93,7 +95,7 @@ def _watch(operations: Operations, *, every: float, json_: bool) -> None:
         while True:
             if (look.problems if json_ else look) != shown:
                 shown = look.problems if json_ else look
-                _draw(look, moment=iso(to_ms(operations.now())), json_=json_)
+                _draw(look, moment=str(iso(to_ms(operations.now()))), json_=json_)
             time.sleep(every)
             try:
                 look = history.look(operations)
@@ -109,6 +111,13 @@ class _Look:
 
     problems: list[dict[str, Any]]
     moved: list[str]
+    waiting: int  # leads that wait for destinations that were in trouble
+
+    @property
+    def state(self) -> str:
+        """Tell what is wrong, or how well all is."""
+        over = self.moved and not self.problems and not self.waiting
+        return ALL_IS_WELL if over else _problems_text(self.problems)
 
 
 def _draw(look: _Look, *, moment: str, json_: bool) -> None:
@@ -117,7 +126,7 @@ def _draw(look: _Look, *, moment: str, json_: bool) -> None:
         sys.stdout.flush()  # whoever reads the other end of a pipe wants it now
         return
     terminal = sys.stdout.isatty()
-    parts = [f"{moment}  (Ctrl-C ends)" if terminal else moment, "\n".join(look.moved), _problems_text(look.problems)]
+    parts = [f"{moment}  (Ctrl-C ends)" if terminal else moment, "\n".join(look.moved), look.state]
     text = "\n\n".join(part for part in parts if part)
     click.clear()  # does nothing where no terminal is
     click.echo(text if terminal else f"{text}\n")
@@ -135,7 +144,8 @@ class _History:
         found = operations.problems()
         causes = {(one["destination"], one["code"]): None for one in found}
         self._causes |= causes
-        waiting = _waiting(operations)
+        # Counting takes long in a large store, so it waits for the first trouble.
+        waiting = _waiting(operations) if self._causes else {}
         for destination, _ in self._causes:
             self._most[destination] = max(waiting.get(destination, 0), self._most.get(destination, 0))
         mended = [
@@ -146,15 +156,16 @@ class _History:
             for destination, most in self._most.items()
             if 0 < waiting.get(destination, 0) < most
         ]
-        return _Look(found, mended + draining)
+        left = sum(waiting.get(destination, 0) for destination in self._most)
+        return _Look(found, mended + draining, left)
 
 
 def _waiting(operations: Operations) -> dict[str, int]:
     """Count the leads that are still to be delivered, also those that had no trouble yet, by destination."""
-    counts: dict[str, int] = {}
-    for destination, state, number in operations.figures().deliveries:
-        if state in {State.DUE, State.SENDING}:
-            counts[destination] = counts.get(destination, 0) + number
+    counts: Counter[str] = Counter()
+    for row in operations.figures().deliveries:
+        if row.state in WAITING:
+            counts[row.destination] += row.number
     return counts
 
 
