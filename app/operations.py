@@ -73,6 +73,8 @@ class Operations:
         """The remediation log: one row a destination and cause, in the catalogue's words of today."""
         rows = []
         for cause in self._views.causes():
+            if cause.parked and cause.destination not in self.kinds:
+                continue  # nobody probes it any more: `_removed` says what waits there
             entry = self.catalogue.get(cause.code)
             rows.append(
                 {
@@ -249,8 +251,9 @@ class Operations:
     def find_person(self, email: str) -> list[str]:
         """Give the ids of everything that holds an e-mail address."""
         key = person_key(self.store, email)
-        if key is None:
-            msg = "Give an e-mail address."
+        local, _, domain = email.strip().rpartition("@")
+        if key is None or not local or not domain:
+            msg = "Give a whole e-mail address, such as someone@contoso.com."
             raise NotPossible(msg)
         return self._acts.find_person(email.strip(), key)
 

@@ -199,8 +199,8 @@ def erase(obj: Context, *, email: str, yes: bool, why: str, json_: bool) -> None
     held = operations.erase(ids, who=who(why))
     text = f"{len(ids)} erased here."
     if held:
-        rows = table(held, ("id", "destination", "remote_id"), empty="")
-        text += f" These destinations have them still; erase them there:\n{rows}"
+        rows = table(held, ("id", "destination", "remote_id", "certain"), empty="")
+        text += f" These destinations have them still (or may have, where it is not certain); erase them there:\n{rows}"
     say({"ok": bool(ids), "erased": ids, "destinations": held}, text, json_=json_)
     sys.exit(0 if ids else 1)
 
