@@ -156,6 +156,17 @@ class Operations:
         """Deliver again, with fresh patience; gives how many deliveries."""
         return self._acts.replay(found, now=self._now(), who=who)
 
+    def see_configured(self, destination: str) -> None:
+        """Refuse a destination that nothing is delivered to.
+
+        Raises:
+            NotPossible: it is not configured.
+
+        """
+        if destination not in self.kinds:
+            msg = f"No destination {destination!r} is configured; there are: {', '.join(sorted(self.kinds))}."
+            raise NotPossible(msg)
+
     def deliver_also(self, id_: str, destination: str, *, who: Who) -> bool:
         """Deliver a lead to a configured destination that it was not routed to.
 
@@ -163,9 +174,7 @@ class Operations:
             NotPossible: no such destination, or the lead has nothing that could be delivered.
 
         """
-        if destination not in self.kinds:
-            msg = f"No destination {destination!r} is configured; there are: {', '.join(sorted(self.kinds))}."
-            raise NotPossible(msg)
+        self.see_configured(destination)
         lead = self.show(id_)
         if lead["status"] != Status.ACCEPTED:
             msg = f"Lead {id_} is {lead['status']}: there is nothing to deliver."

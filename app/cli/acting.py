@@ -55,6 +55,8 @@ def replay(
     With ID and --destination, a lead is also delivered to a destination that it was not routed to.
     """
     operations = obj.ready.operations
+    if which["destination"] is not None:
+        operations.see_configured(which["destination"])
     states = [State.DUE, State.DEAD, State.DISCARDED, *([State.SENT] if sent else [])]
     found = operations.select(ids=ids, states=states, **which)
     added = 0
