@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 import uuid
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 from app.destinations.base import DeliveryFailed, Outcome, Parcel, Postponed, Sent
 from app.log import logger
 from app.retry import Verdict, decide
+from app.store import StoreUnavailable
 from app.store.outbox import Claim, LaneState, Outbox, Result
 from app.store.tables import State, from_ms, iso, to_ms
 
@@ -19,9 +21,12 @@ if TYPE_CHECKING:
 
     from app.catalogue import Catalogue, Entry
     from app.destinations.base import Destination
+    from app.lead import Lead
 
 log = logger("delivery")
 UNKNOWN = "uncatalogued"
+RECORD_WITHIN = 120.0  # seconds; past a lease it does no harm, the claim no longer stands then
+RECORD_AGAIN_AFTER = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,9 +84,21 @@ class Lane:
             self._result(claim, outcome, now=now, duration_ms=duration_ms)
             for claim, outcome in zip(claims, outcomes, strict=True)
         ]
-        kept = self.outbox.record(self.name, results, now=now)
+        kept = self._recorded(results, now=now)
         for result in results:
             self._log(result, batch=len(results), stood=result in kept)
+
+    def _recorded(self, results: Sequence[Result], *, now: int) -> list[Result]:
+        """Write down what came of a batch: what isn't, is sent again, so a store that is away is waited for."""
+        ends = time.monotonic() + RECORD_WITHIN
+        while True:
+            try:
+                return self.outbox.record(self.name, results, now=now)
+            except StoreUnavailable as exc:
+                if time.monotonic() > ends:
+                    raise
+                log.warning("store.awaited", destination=self.name, reason=str(exc))
+                time.sleep(RECORD_AGAIN_AFTER)
 
     def _send(self, parcels: Sequence[Parcel]) -> Sequence[Outcome]:
         try:
@@ -117,7 +134,7 @@ class Lane:
             tries=tries,
             verdict=verdict,
             code=code,
-            raw_code=raw_code[:80] if raw_code else None,
+            raw_code=_plain(raw_code, claim.lead),
             status=status,
             remote_id=remote_id,
             duration_ms=duration_ms,
@@ -165,6 +182,15 @@ def _parcel(claim: Claim, destination: str) -> Parcel:
         withheld_domain=claim.email_domain,
         redelivery=claim.number > 1,
     )
+
+
+def _plain(raw_code: str | None, lead: Lead) -> str | None:
+    """Keep a foreign code that looks like one; what a system puts there instead may be anything, a person included."""
+    if raw_code is None or not re.fullmatch(r"[A-Za-z0-9_.: -]{1,80}", raw_code):
+        return None
+    values = (lead.first_name, lead.last_name, lead.email, lead.phone, lead.company, lead.title)
+    told = raw_code.casefold()
+    return None if any(value and value.casefold() in told for value in values) else raw_code
 
 
 def _own_fault(exc: Exception, *, destination: str) -> str:

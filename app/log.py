@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
-from typing import Any, TextIO
+from typing import Any
 
 import structlog
 
 
-def configure_logging(stream: TextIO = sys.stdout) -> None:
-    """Write our events to `stream` as JSON lines, and libraries' warnings without the values they were filled in with.
+def configure_logging(*, to_stderr: bool = False) -> None:
+    """Write our events as JSON lines, and libraries' warnings without the values they were filled in with.
 
     Azure's and msal's loggers would otherwise be able to say URLs and headers.
     """
@@ -21,10 +22,27 @@ def configure_logging(stream: TextIO = sys.stdout) -> None:
             structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
             structlog.processors.JSONRenderer(),
         ],
-        logger_factory=structlog.WriteLoggerFactory(file=stream),
+        logger_factory=lambda *_: _Lines(to_stderr=to_stderr),
         cache_logger_on_first_use=False,
     )
     logging.basicConfig(level=logging.WARNING, handlers=[_Library()], force=True)
+
+
+class _Lines:
+    """Writes whole lines; a full disk or a closed pipe there must cost no lead its answer or its delivery."""
+
+    def __init__(self, *, to_stderr: bool) -> None:
+        self._to_stderr = to_stderr
+
+    def msg(self, message: str) -> None:
+        """Write a line, or lose it."""
+        # ValueError: the stream is closed. A failed flush leaves the text in the buffer, and the next one tries.
+        with contextlib.suppress(OSError, ValueError):
+            stream = sys.stderr if self._to_stderr else sys.stdout
+            stream.write(message + "\n")
+            stream.flush()
+
+    debug = info = warning = error = critical = exception = msg
 
 
 class _Library(logging.Handler):

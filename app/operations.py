@@ -73,6 +73,8 @@ class Operations:
         """The remediation log: one row a destination and cause, in the catalogue's words of today."""
         rows = []
         for cause in self._views.causes():
+            if cause.parked and cause.destination not in self.kinds:
+                continue  # nobody probes it any more: `_removed` says what waits there
             entry = self.catalogue.get(cause.code)
             rows.append(
                 {
@@ -154,6 +156,17 @@ class Operations:
         """Deliver again, with fresh patience; gives how many deliveries."""
         return self._acts.replay(found, now=self._now(), who=who)
 
+    def see_configured(self, destination: str) -> None:
+        """Refuse a destination that nothing is delivered to.
+
+        Raises:
+            NotPossible: it is not configured.
+
+        """
+        if destination not in self.kinds:
+            msg = f"No destination {destination!r} is configured; there are: {', '.join(sorted(self.kinds))}."
+            raise NotPossible(msg)
+
     def deliver_also(self, id_: str, destination: str, *, who: Who) -> bool:
         """Deliver a lead to a configured destination that it was not routed to.
 
@@ -161,9 +174,7 @@ class Operations:
             NotPossible: no such destination, or the lead has nothing that could be delivered.
 
         """
-        if destination not in self.kinds:
-            msg = f"No destination {destination!r} is configured; there are: {', '.join(sorted(self.kinds))}."
-            raise NotPossible(msg)
+        self.see_configured(destination)
         lead = self.show(id_)
         if lead["status"] != Status.ACCEPTED:
             msg = f"Lead {id_} is {lead['status']}: there is nothing to deliver."
@@ -249,8 +260,9 @@ class Operations:
     def find_person(self, email: str) -> list[str]:
         """Give the ids of everything that holds an e-mail address."""
         key = person_key(self.store, email)
-        if key is None:
-            msg = "Give an e-mail address."
+        local, _, domain = email.strip().rpartition("@")
+        if key is None or not local or not domain:
+            msg = "Give a whole e-mail address, such as someone@contoso.com."
             raise NotPossible(msg)
         return self._acts.find_person(email.strip(), key)
 

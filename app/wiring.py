@@ -25,7 +25,7 @@ from app.store.inbox import Inbox
 from app.store.outbox import Outbox
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from app.destinations.base import Destination
     from app.settings import Settings
@@ -75,6 +75,7 @@ class Wiring:
                 wiring._kinds[name], wiring._loaded[name] = _destination(settings, name, table)
             except ConfigError as fault:
                 faults.append(str(fault))
+        faults += _shared_files(settings, wiring._loaded)
         if faults:
             raise ConfigError("\n".join(faults))
         _ = wiring.catalogue  # what is wrong there must be said before a lead comes, not after one failed
@@ -148,6 +149,20 @@ class Wiring:
         """Make a destination."""
         tools = Tools(now=self.now, public_url=self.settings.server.public_url)
         return self._kinds[name](name, self._loaded[name], tools)
+
+
+def _shared_files(settings: Settings, loaded: dict[str, dict[str, Any]]) -> Iterator[str]:
+    """Files that two of us would write: the store's, or one of two destinations."""
+    taken = {}
+    if settings.store.url.startswith("sqlite:///"):
+        store = Path(settings.store.url.removeprefix("sqlite:///")).resolve()
+        taken = {Path(f"{store}{end}"): "[store] url" for end in ("", "-wal", "-shm", ".lock", ".wake")}
+    for name, values in loaded.items():
+        if values["type"] == "file":
+            path = Path(values["path"]).resolve()
+            if path in taken:
+                yield f"{settings.where}: [destinations.{name}] path: found the file of {taken[path]}; allowed: its own"
+            taken[path] = f"[destinations.{name}]"
 
 
 def _destination(settings: Settings, name: str, table: dict[str, Any]) -> tuple[type[Destination], dict[str, Any]]:

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 log = logger("worker")
 LOOK_ANYWAY = 5.0  # seconds; every wake-up could get lost
-BEAT = 15.0  # seconds between signs of life
+BEAT = 5.0  # seconds between signs of life
+CRASHED = 5.0  # seconds; a fault of ours is not mended by haste
 AWAY = 1.0  # seconds to wait when the store can't be used
 STOP_WITHIN = 8.0  # seconds for what is under way; what takes longer is delivered again by its idempotent key
 
@@ -78,6 +79,10 @@ class Worker:
             except StoreUnavailable as exc:
                 log.error("store.unavailable", destination=lane.name, reason=str(exc))
                 self._stopping.wait(AWAY)
+                continue
+            except Exception as exc:  # noqa: BLE001  (a lane that ends by itself would leave its leads waiting unseen)
+                log.error("lane.crashed", destination=lane.name, exception=type(exc).__name__)
+                self._stopping.wait(CRASHED)
                 continue
             wait = LOOK_ANYWAY
             if next_at is not None:

@@ -247,7 +247,8 @@ def test_erasing_forgets_who_it_was_and_says_who_else_holds_it(store, acts):
     settle(store, lambda claim: result(claim, remote_id=f"row {claim.receipt_id[:8]}"), limit=1)
     settle(store, dead, destination="mail")
     assert acts.erase([id_of(1), id_of(2)], now=NOW, who=SOMEONE) == [
-        {"id": id_of(1), "destination": "table", "remote_id": "row 00000001"}
+        {"id": id_of(1), "destination": "mail", "remote_id": None, "certain": False},
+        {"id": id_of(1), "destination": "table", "remote_id": "row 00000001", "certain": True},
     ]
     first, second, third = rows_of(store, receipts)
     assert (first["status"], first["lead"], first["person"]) == ("erased", None, None)
@@ -513,3 +514,19 @@ def test_whatever_happens_every_lead_stays_in_the_count(database, fresh_store):
             phases=[Phase.generate, Phase.shrink],
         ),
     )
+
+
+@pytest.mark.parametrize(
+    "other", ["someone@contoso.com", "one@contoso.com.au", "x+one@contoso.com", "one@contoso.common"]
+)
+def test_somebody_else_with_a_similar_address_is_not_found(store, acts, other):
+    keep(store, lead_of(store, 1, Lead(email=other)), unreadable(2, body=other.encode()))
+    assert acts.find_person("one@contoso.com", person_key(store, "one@contoso.com")) == []
+
+
+@pytest.mark.parametrize(
+    "text", ["one@contoso.com", "Ask ONE@contoso.com.", "<one@contoso.com>", "to:one@contoso.com,"]
+)
+def test_the_address_itself_is_found_wherever_it_stands(store, acts, text):
+    keep(store, lead_of(store, 1, Lead(last_name="Two", description=text)))
+    assert acts.find_person("one@contoso.com", person_key(store, "one@contoso.com")) == [id_of(1)]

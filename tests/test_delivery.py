@@ -11,7 +11,7 @@ from app.delivery import Lane
 from app.destinations.base import DeliveryFailed, Postponed, Sent
 from app.lead import Lead
 from app.retry import horizon
-from app.store import open_store
+from app.store import StoreUnavailable, open_store
 from app.store.inbox import Arrival, Inbox
 from app.store.outbox import Outbox
 from app.store.tables import Status, to_ms
@@ -290,6 +290,45 @@ def test_one_line_is_logged_an_attempt_with_ids_code_and_decision_and_nobody_in_
     with world.store.read() as connection:
         kept = json.dumps([list(row) for row in connection.exec_driver_sql("SELECT * FROM attempts")])
     assert "zaphkiel" not in kept
+
+
+def test_a_foreign_code_with_a_person_in_it_is_kept_nowhere(world, capfd):
+    for code in ("Zaphkiel", "zaphkiel@contoso.com", "Bad\x00Code", "\ud800", "x" * 81):
+        world.fails(code)
+        id_ = world.lead()
+        world.step()
+        assert world.attempts(id_)[0]["raw_code"] is None, code
+        world.step(days=1)
+        world.step(days=1)
+    assert "zaphkiel" not in capfd.readouterr().out.lower()
+
+
+def test_a_result_is_written_down_once_the_store_is_back(world, monkeypatch):
+    """What was sent and is not recorded would be sent again."""
+    lost = iter([True, True, False])
+    write = world.store.write
+
+    def flaky():
+        if world.destination.calls and next(lost, False):
+            raise StoreUnavailable
+        return write()
+
+    monkeypatch.setattr(world.store, "write", flaky)
+    id_ = world.lead()
+    world.step()
+    assert world.state(id_) == "sent"
+    assert len(world.destination.calls) == 1
+
+
+def test_a_probe_that_was_set_for_next_year_is_made_now(world):
+    world.fails("EACCES")
+    world.at += timedelta(days=400)
+    world.lead()
+    world.step()
+    world.at -= timedelta(days=399)
+    world.works()
+    world.step()
+    assert world.destination.checks == 1
 
 
 def test_a_clock_that_was_years_ahead_strands_no_lead(world):

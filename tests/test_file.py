@@ -54,9 +54,18 @@ def test_half_a_line_from_a_crash_is_cut_off(made, tmp_path, torn):
 def test_a_long_torn_line_is_cut_off_too(made, tmp_path):
     made().send([parcel(1)])
     path = tmp_path / "var/leads.jsonl"
-    path.write_text(path.read_text() + "x" * 3_000_000)
+    path.write_text(path.read_text() + '{"id": "' + "x" * 3_000_000)
     made().send([parcel(2)])
     assert len(lines(tmp_path)) == 2
+
+
+@pytest.mark.parametrize("own", ["a person's note", '{"note": "half', '"id'])
+def test_what_is_not_ours_is_never_cut(made, tmp_path, own):
+    path = tmp_path / "var/leads.jsonl"
+    path.parent.mkdir()
+    path.write_text(own)
+    made().send([parcel(1)])
+    assert path.read_text().splitlines()[0] == own
 
 
 def test_a_whole_line_without_its_end_is_kept(made, tmp_path):

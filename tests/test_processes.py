@@ -118,6 +118,26 @@ def test_receiving_alone_keeps_leads_for_a_worker_that_comes_later(server):
         assert worker.wait(10) == 0
 
 
+def test_a_log_that_nobody_reads_any_more_costs_no_lead(server):
+    server.start(wait=False, pipe=True)
+    assert until(lambda: server.answers("/readyz"), seconds=20)
+    server.process.stdout.close()
+    ids = []
+    for number in range(5):
+        answer = server.post(lead(number))
+        assert answer.status_code == 202
+        ids.append(answer.json()["id"])
+    assert until(lambda: sorted(server.delivered()) == sorted(ids), seconds=10)
+
+
+def test_a_store_that_is_deleted_under_a_running_server_gets_503_and_no_202(server):
+    server.start()
+    assert server.post(lead(1)).status_code == 202
+    (server.folder / "var/leadwire.db").unlink()
+    assert server.post(lead(2)).status_code == 503
+    assert not server.answers("/readyz")
+
+
 def test_what_was_answered_202_survives_kill_9_and_arrives_once(server_to_table):
     """Any process is killed at any moment while four senders post; book of answers, file and table agree."""
     server = server_to_table

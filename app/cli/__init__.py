@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -43,7 +42,7 @@ class Context:
 @click.pass_context
 def main(ctx: click.Context, config: str | None) -> None:
     """Receive marketplace leads, keep them safe, deliver each one once."""
-    configure_logging(sys.stderr)  # a command's standard output is its answer; `serve` and `work` have no other
+    configure_logging(to_stderr=True)  # a command's standard output is its answer; `serve` and `work` have no other
     ctx.obj = Context(config)
 
 

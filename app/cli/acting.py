@@ -55,6 +55,8 @@ def replay(
     With ID and --destination, a lead is also delivered to a destination that it was not routed to.
     """
     operations = obj.ready.operations
+    if which["destination"] is not None:
+        operations.see_configured(which["destination"])
     states = [State.DUE, State.DEAD, State.DISCARDED, *([State.SENT] if sent else [])]
     found = operations.select(ids=ids, states=states, **which)
     added = 0
@@ -199,8 +201,8 @@ def erase(obj: Context, *, email: str, yes: bool, why: str, json_: bool) -> None
     held = operations.erase(ids, who=who(why))
     text = f"{len(ids)} erased here."
     if held:
-        rows = table(held, ("id", "destination", "remote_id"), empty="")
-        text += f" These destinations have them still; erase them there:\n{rows}"
+        rows = table(held, ("id", "destination", "remote_id", "certain"), empty="")
+        text += f" These destinations have them still (or may have, where it is not certain); erase them there:\n{rows}"
     say({"ok": bool(ids), "erased": ids, "destinations": held}, text, json_=json_)
     sys.exit(0 if ids else 1)
 

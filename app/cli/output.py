@@ -36,6 +36,8 @@ def as_json(function: Callable[..., Any]) -> Callable[..., Any]:
             fail(str(exc), json_=kwargs["json_"], status=2)
         except NotPossible as exc:
             fail(str(exc), json_=kwargs["json_"])
+        except UnicodeError:
+            fail("An argument is not readable text.", json_=kwargs["json_"])
         except StoreUnavailable as exc:
             fail(f"The store can't be used. {exc}", json_=kwargs["json_"])
 

@@ -8,6 +8,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import click
 
@@ -84,7 +85,7 @@ def _banner(wiring: Wiring, made: list[Path], bind: str | None) -> None:
         key = source.keys[0]
         # Whatever collects our output later must not collect keys; who has just got one, or sits there, may see it.
         fresh = key.reference.removeprefix("file:") in map(str, made)
-        shown = key.reveal() if fresh or sys.stderr.isatty() else f"(the key in {key.reference})"
+        shown = quote(key.reveal(), safe="") if fresh or sys.stderr.isatty() else f"(the key in {key.reference})"
         lines.append(f"  paste into Partner Center ({name}):  {settings.server.public_url}/leads?code={shown}")
     typed = sys.argv[0] if Path(sys.argv[0]).name == "leadwire" else "leadwire"
     lines += [f"  see it work:  {typed} send-test", "  stop with Ctrl-C"]

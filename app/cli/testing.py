@@ -56,7 +56,7 @@ def _own_url(wiring: Wiring, source: str | None) -> str:
     host, port = wiring.settings.server.address
     local = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104  (listening there, not here)
     host_text = f"[{local}]" if ":" in local else local
-    return f"http://{host_text}:{port}/leads?code={quote(sources[name].keys[0].reveal())}"
+    return f"http://{host_text}:{port}/leads?code={quote(sources[name].keys[0].reveal(), safe='')}"
 
 
 def _post(url: str, timeout: float) -> str:

@@ -115,12 +115,22 @@ def _mend_end(descriptor: int) -> None:
         start -= step
         tail = os.pread(descriptor, step, start) + tail
     line = tail[tail.rfind(b"\n") + 1 :]
-    try:
-        json.loads(line)
-    except ValueError:
+    if _is_half(line):
         os.ftruncate(descriptor, size - len(line))
     else:
         _write_all(descriptor, b"\n")
+
+
+def _is_half(line: bytes) -> bool:
+    """Whether it is the beginning of a line of ours and not the whole; what else stands there is not ours to cut."""
+    ours = b'{"id": "'
+    if not (line.startswith((ours, b"\0")) or ours.startswith(line)):
+        return False  # a power cut leaves NULs
+    try:
+        json.loads(line)
+    except ValueError:
+        return True
+    return False
 
 
 def _ids_there(descriptor: int, ids: set[str]) -> set[str]:

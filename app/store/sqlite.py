@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import select
@@ -35,6 +36,7 @@ class SqliteStore(Store):
         self.name = f"SQLite {path}"
         self._thread_lock = threading.Lock()
         self._lock_file: int | None = None
+        self._file: tuple[int, int] | None = None  # the database as it was when we opened it
         self._names: list[int] = []
         engine = sa.create_engine(
             sa.URL.create("sqlite", database=str(path)),
@@ -93,7 +95,21 @@ class SqliteStore(Store):
     def _before_connect(self, *_: object) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         # Leads are personal data: nobody else on this machine reads them. WAL and SHM copy the file's mode.
-        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
+        self._see_same_file()
+        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
+        self._file = _identity(os.fstat(descriptor))
+        os.close(descriptor)
+
+    def _see_same_file(self) -> None:
+        """Refuse to go on in a file that was removed or replaced: what is written there is gone at the next start."""
+        if self._file is None:
+            return
+        try:
+            same = _identity(self.path.stat()) == self._file
+        except FileNotFoundError:
+            same = False
+        if not same:
+            raise OSError(errno.ESTALE, "the file was removed or replaced under a running process; restart Leadwire")
 
     def _writer(self) -> Engine:
         return self._immediate
@@ -106,6 +122,7 @@ class SqliteStore(Store):
                 self._lock_file = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT, 0o600)
             fcntl.flock(self._lock_file, fcntl.LOCK_EX)
             try:
+                self._see_same_file()
                 yield
             finally:
                 fcntl.flock(self._lock_file, fcntl.LOCK_UN)
@@ -148,6 +165,10 @@ class _Pipe:
 
     def close(self) -> None:
         os.close(self._descriptor)
+
+
+def _identity(found: os.stat_result) -> tuple[int, int]:
+    return found.st_dev, found.st_ino
 
 
 def _prepare_sqlite(connection: Any, _: object) -> None:  # noqa: ANN401

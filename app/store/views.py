@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
     from app.store.engine import Store
 
+CHUNK = 1000  # ids a statement
+
 # `held` as people see it: waiting at a destination that is parked.
 SHOWN_STATE = sa.case(
     (sa.and_(deliveries.c.state == State.DUE, lanes.c.parked), sa.literal(State.HELD.value)), else_=deliveries.c.state
@@ -133,12 +135,15 @@ class Views:
         query = (
             sa.select(deliveries.c.receipt_id, deliveries.c.destination, SHOWN_STATE, deliveries.c.remote_id)
             .select_from(_WITH_LANE)
-            .where(deliveries.c.receipt_id.in_(ids))
+            .where(deliveries.c.receipt_id.in_(sa.bindparam("b_ids", expanding=True)))
             .order_by(deliveries.c.destination)
         )
         states: dict[str, list[tuple[str, str, str | None]]] = {}
-        for receipt_id, destination, state, remote_id in connection.execute(query):
-            states.setdefault(receipt_id, []).append((destination, state, remote_id))
+        for start in range(0, len(ids), CHUNK):  # PostgreSQL takes 65,535 parameters
+            for receipt_id, destination, state, remote_id in connection.execute(
+                query, {"b_ids": ids[start : start + CHUNK]}
+            ):
+                states.setdefault(receipt_id, []).append((destination, state, remote_id))
         return states
 
     def causes(self) -> list[Cause]:

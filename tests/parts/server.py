@@ -48,13 +48,13 @@ class Server:
         }
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self, *arguments: str, wait: bool = True) -> None:
+    def start(self, *arguments: str, wait: bool = True, pipe: bool = False) -> None:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "app", "serve", *arguments],
                 cwd=self.folder,
                 env=self.environment,
-                stdout=log,
+                stdout=subprocess.PIPE if pipe else log,
                 stderr=log,
             )
         if wait:
