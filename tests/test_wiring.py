@@ -27,7 +27,10 @@ def wire(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ('[destinations.x]\ntype = "fil"\n', ["[destinations.x] type: found 'fil'", "azure_table, email, file"]),
+        (
+            '[destinations.x]\ntype = "fil"\n',
+            ["[destinations.x] type: found 'fil'", "allowed: azure_table, dynamics, email, file"],
+        ),
         ("[destinations.x]\n", ["[destinations.x] type: found nothing"]),
         ('[destinations.x]\ntype = "azure_blob"\n', ["retired", "azure_blob.retired", "Choose another"]),
         ('[destinations.x]\ntype = "file"\n', ["[destinations.x]: path: missing"]),
