@@ -27,7 +27,7 @@ def wire(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        (
+        ('[destinations.x]\ntype = "fil"\n', ["[destinations.x] type: found 'fil'", "azure_table, dynamics, email, file"]),
             '[destinations.x]\ntype = "fil"\n',
             ["[destinations.x] type: found 'fil'", "allowed: azure_table, dynamics, email, file"],
         ),
