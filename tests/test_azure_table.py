@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from app.destinations.azure_table_rows import CLIPPED
+from app.destinations.azure_table.rows import CLIPPED
 from app.destinations.base import DeliveryFailed, Sent
 from tests.parts.azurite import KEY, NOON, connection_string, free_port, parcel
 

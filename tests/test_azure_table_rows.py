@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from marshmallow import ValidationError
 
 from app.destinations.azure_table import AzureTable
-from app.destinations.azure_table_rows import CLIPPED, MAX_UNITS, clip, entity_of, json_within, transactions
+from app.destinations.azure_table.rows import CLIPPED, MAX_UNITS, clip, entity_of, json_within, transactions
 from app.lead import Lead
 from tests.parts.azurite import KEY, NOON, connection_string, parcel
 

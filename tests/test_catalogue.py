@@ -10,8 +10,8 @@ from time import perf_counter
 import pytest
 
 from app.catalogue import Catalogue, CatalogueError, Verdict, shipped_folder
-from app.catalogue_entry import READERS, Entry
-from app.catalogue_text import LIMIT
+from app.catalogue.entry import READERS, Entry
+from app.catalogue.text import LIMIT
 
 CATALOGUE = Catalogue.load(shipped_folder())
 ENTRIES = [entry for entry in CATALOGUE if entry.code != "uncatalogued"]

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from app.catalogue import Catalogue, CatalogueError, shipped_folder
-from app.catalogue_text import LIMIT, folded
+from app.catalogue.text import LIMIT, folded
 from app.cli import main
 
 CATALOGUE = Catalogue.load(shipped_folder())
@@ -86,7 +86,7 @@ def test_there_are_as_many_entries_as_the_facts_hold():
 
 def codes_of(kind):
     """Every code of ours, and every one of the system's, that stands as a text in an adapter's modules."""
-    texts = "\n".join(file.read_text("utf-8") for file in sorted(ADAPTERS.glob(f"{kind}*.py")))
+    texts = "\n".join(file.read_text("utf-8") for file in sorted(ADAPTERS.rglob(f"{kind}/*.py")))
     ours = re.findall(rf'"({kind}-[a-z]+(?:-[a-z]+)*)"', texts)
     theirs = re.findall(r'"(0x8[0-9a-f]{7}|AADSTS\d+)"', texts)
     return sorted({*ours, *theirs})

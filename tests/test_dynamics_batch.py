@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.destinations.dynamics_batch import Operation, read_batch, write_batch
+from app.destinations.dynamics.batch import Operation, read_batch, write_batch
 from tests.standins.dataverse_batch import Fault, read_parts
 
 URL = "https://contoso.crm4.dynamics.com/api/data/v9.2/leads(1)"

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.destinations.base import Sent
-from app.destinations.dynamics_columns import DEFAULTS, LENGTHS, columns_of, read_rule
-from app.destinations.dynamics_text import clean, shorten, units
+from app.destinations.dynamics.columns import DEFAULTS, LENGTHS, columns_of, read_rule
+from app.destinations.dynamics.text import clean, shorten, units
 from app.lead import Lead
 from tests.standins.dataverse_leads import Environment, columns
 from tests.standins.dynamics_use import Office, parcel

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from app.destinations.base import DeliveryFailed, Postponed, Sent
-from app.destinations.dynamics_pace import LONGEST_PAUSE, Pace
+from app.destinations.dynamics.pace import LONGEST_PAUSE, Pace
 from tests.standins.dataverse import THROTTLED
 from tests.standins.dataverse_batch import Fault
 from tests.standins.dynamics_use import START, Clock, Office, failed, key, parcel, parcels

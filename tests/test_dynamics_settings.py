@@ -3,7 +3,7 @@
 import pytest
 from marshmallow import ValidationError
 
-from app.destinations.dynamics_settings import DynamicsSchema
+from app.destinations.dynamics.settings import DynamicsSchema
 from app.settings import ConfigError
 from app.wiring import Wiring
 from tests.standins.entra import pem_of, self_signed

@@ -3,7 +3,7 @@
 import pytest
 from marshmallow import ValidationError
 
-from app.destinations.email_settings import EmailSchema
+from app.destinations.email.settings import EmailSchema
 
 MAIL = {"type": "email", "from": "leads@contoso.example", "to": ["sales@contoso.example"]}
 SMTP = MAIL | {"transport": "smtp", "host": "smtp.contoso.example"}

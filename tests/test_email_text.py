@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.destinations.base import Parcel
-from app.destinations.email_text import SUPPORT, Writer, impersonal, tidy
+from app.destinations.email.text import SUPPORT, Writer, impersonal, tidy
 from app.lead import Lead
 
 AT = datetime(2026, 11, 20, 23, 51, 7, tzinfo=UTC)

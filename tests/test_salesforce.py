@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from app.destinations.base import DeliveryFailed, Sent
-from app.destinations.salesforce_wire import Limits
+from app.destinations.salesforce.wire import Limits
 from tests.standins.salesforce import SECRET, answering, cut, hang, one_short
 from tests.standins.salesforce_use import EXTERNAL, MARKER, WAYS, Office, parcel, parcels
 

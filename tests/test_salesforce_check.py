@@ -3,7 +3,7 @@
 import pytest
 
 from app.destinations.base import DeliveryFailed
-from app.destinations.salesforce_errors import Misconfigured
+from app.destinations.salesforce.errors import Misconfigured
 from tests.standins.salesforce import maintenance, refusal
 from tests.standins.salesforce_use import AUTHS, EXTERNAL, MARKER, WAYS, Office, parcel
 

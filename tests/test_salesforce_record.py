@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.destinations.salesforce import Salesforce
-from app.destinations.salesforce_describe import read_describe
-from app.destinations.salesforce_record import REFERENCES, Recorder, marker
-from app.destinations.salesforce_text import clean, clip, units
+from app.destinations.salesforce.describe import read_describe
+from app.destinations.salesforce.record import REFERENCES, Recorder, marker
+from app.destinations.salesforce.text import clean, clip, units
 from tests.standins.salesforce_lead import LeadTable
 from tests.standins.salesforce_use import EXTERNAL, START, parcel
 

@@ -4,7 +4,7 @@ import pytest
 from marshmallow import ValidationError
 
 from app.destinations.salesforce import Salesforce
-from app.destinations.salesforce_settings import SalesforceSchema
+from app.destinations.salesforce.settings import SalesforceSchema
 from tests.standins.salesforce import PASSWORD, SECRET, TOKEN, key_pair
 from tests.standins.salesforce_use import AUTHS
 

@@ -10,7 +10,7 @@ import pytest
 import trustme
 
 from app.destinations.base import DeliveryFailed, Postponed, Sent
-from app.destinations.salesforce_wire import Limits
+from app.destinations.salesforce.wire import Limits
 from tests.standins.salesforce import CLIENT, JWT_GRANT, USERNAME, answering, hang, maintenance, moved, page, refusal
 from tests.standins.salesforce_use import AUTHS, START, Office, parcel, parcels
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 from collections import Counter
@@ -89,6 +90,9 @@ def _watch(operations: Operations, *, every: float, json_: bool) -> None:
         StoreUnavailable: at the first look; a store that goes away later is waited for.
 
     """
+    # Shells start what runs in the background deaf to SIGINT; asked to end, this ends all the same.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     history, shown = _History(), None
     look = history.look(operations)
     try:

@@ -12,8 +12,8 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from app.catalogue_entry import CODE, READERS, REQUIRED, UNCATALOGUED, CatalogueError, Entry, texts
-from app.catalogue_text import normal
+from app.catalogue.entry import CODE, READERS, REQUIRED, UNCATALOGUED, CatalogueError, Entry, texts
+from app.catalogue.text import normal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -6,11 +6,11 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from app.destinations.base import DeliveryFailed, Sent
-from app.destinations.salesforce_errors import PICKLIST, REQUIRED, fields_of, read_record, unreadable
+from app.destinations.salesforce.errors import PICKLIST, REQUIRED, fields_of, read_record, unreadable
 
 if TYPE_CHECKING:
     from app.destinations.base import Outcome
-    from app.destinations.salesforce_describe import LeadObject
+    from app.destinations.salesforce.describe import LeadObject
 
 OK = 200
 _ID = re.compile(r"00Q[A-Za-z0-9]{12}(?:[A-Za-z0-9]{3})?")

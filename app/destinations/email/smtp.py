@@ -13,13 +13,13 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from app.destinations.base import DeliveryFailed, Sent
-from app.destinations.email_line import CHALLENGE, Line, cleared, ends_line, expect, read_errors, refused_by
+from app.destinations.email.line import CHALLENGE, Line, cleared, ends_line, expect, read_errors, refused_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from app.destinations.base import Outcome
-    from app.destinations.email_text import Letter
+    from app.destinations.email.text import Letter
     from app.destinations.entra import EntraToken
 
 _NAMES = {"starttls": "STARTTLS", "tls": "TLS", "none": "not encrypted"}

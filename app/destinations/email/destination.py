@@ -8,10 +8,10 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from app.destinations.base import DeliveryFailed, Postponed, Sent, http_session
-from app.destinations.email_graph import GraphTransport
-from app.destinations.email_settings import EmailSchema
-from app.destinations.email_smtp import SmtpTransport
-from app.destinations.email_text import Letter, Writer
+from app.destinations.email.graph import GraphTransport
+from app.destinations.email.settings import EmailSchema
+from app.destinations.email.smtp import SmtpTransport
+from app.destinations.email.text import Letter, Writer
 from app.destinations.entra import EntraToken
 
 if TYPE_CHECKING:

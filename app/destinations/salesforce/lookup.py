@@ -17,15 +17,15 @@ from datetime import UTC, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from app.destinations.salesforce_errors import unreadable
-from app.destinations.salesforce_record import marker
+from app.destinations.salesforce.errors import unreadable
+from app.destinations.salesforce.record import marker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from app.destinations.salesforce_describe import LeadObject
-    from app.destinations.salesforce_wire import Api
+    from app.destinations.salesforce.describe import LeadObject
+    from app.destinations.salesforce.wire import Api
 
 RECENT = timedelta(hours=1)
 AT_ONCE = 200  # values of 36 characters in one address: 8 KB of the 16 that Salesforce takes

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from app.destinations.salesforce_errors import PICKLIST, REQUIRED, Misconfigured
-from app.destinations.salesforce_record import Recorder, constant, mapping_of
+from app.destinations.salesforce.errors import PICKLIST, REQUIRED, Misconfigured
+from app.destinations.salesforce.record import Recorder, constant, mapping_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from app.destinations.salesforce_describe import Field, LeadObject
+    from app.destinations.salesforce.describe import Field, LeadObject
 
 NO_CREATE = "INSUFFICIENT_ACCESS_OR_READONLY"
 BAD_EXTERNAL_ID = "salesforce-external-id-unusable"  # ours

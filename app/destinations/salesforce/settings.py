@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from marshmallow import ValidationError, fields, post_load, validate, validates_schema
 
 from app.destinations.base import NetworkSchema
-from app.destinations.salesforce_record import REFERENCES
+from app.destinations.salesforce.record import REFERENCES
 from app.settings import ReferenceField, SecretField
 
 if TYPE_CHECKING:

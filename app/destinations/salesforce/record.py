@@ -11,13 +11,13 @@ import re
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from app.destinations.salesforce_text import clean, clip, full_text
+from app.destinations.salesforce.text import clean, clip, full_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from app.destinations.base import Parcel
-    from app.destinations.salesforce_describe import Field, LeadObject
+    from app.destinations.salesforce.describe import Field, LeadObject
 
 NOT_PROVIDED = "[not provided]"
 TEST = "[TEST] "

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from app.destinations.base import DeliveryFailed
-from app.destinations.dynamics_columns import is_binding
-from app.destinations.dynamics_errors import (
+from app.destinations.dynamics.columns import is_binding
+from app.destinations.dynamics.errors import (
     COLUMN_READ_ONLY,
     COLUMN_TOO_SHORT,
     COLUMN_TYPE,
@@ -17,12 +17,12 @@ from app.destinations.dynamics_errors import (
     PRIVILEGE_CODES,
     unreadable,
 )
-from app.destinations.dynamics_text import units
+from app.destinations.dynamics.text import units
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from app.destinations.dynamics_columns import Rule
+    from app.destinations.dynamics.columns import Rule
 
     Read = Callable[[str], dict[str, Any]]  # path below the API's root → JSON object; raises DeliveryFailed
 

@@ -14,7 +14,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from app.destinations.base import CONNECT_TIMEOUT, READ_TIMEOUT, DeliveryFailed, network_failure
-from app.destinations.salesforce_errors import read_refusal, unreadable
+from app.destinations.salesforce.errors import read_refusal, unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     import requests
 
-    from app.destinations.salesforce_signin import Session, SignIn
+    from app.destinations.salesforce.signin import Session, SignIn
 
 PATIENCE = 110.0  # seconds for one `send` or `check` with all its calls, well inside the lease
 LARGEST = 64 * 1024 * 1024  # bytes of an answer; a describe of a crowded org has one or two million

@@ -12,9 +12,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from app.catalogue_entry import UNCATALOGUED, CatalogueError, Entry
-from app.catalogue_files import compiled, index_claims, make_entry, read_folder
-from app.catalogue_text import Found, Reading, Weight, bare, normal, our_codes, plain, system_codes, variants
+from app.catalogue.entry import UNCATALOGUED, CatalogueError, Entry
+from app.catalogue.files import compiled, index_claims, make_entry, read_folder
+from app.catalogue.text import Found, Reading, Weight, bare, normal, our_codes, plain, system_codes, variants
 from app.retry import Verdict
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Explanation:
 
 def shipped_folder() -> Path:
     """Give the folder of the entries that come with Leadwire: in the installed package, or in a source checkout."""
-    here = Path(__file__).resolve().parent
+    here = Path(__file__).resolve().parents[1]
     installed = here / "config" / "errors"
     return installed if installed.is_dir() else here.parent / "config" / "errors"
 

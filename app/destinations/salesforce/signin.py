@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 from app.destinations.base import DeliveryFailed
-from app.destinations.salesforce_errors import unreadable
+from app.destinations.salesforce.errors import unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     import requests
 
-    from app.destinations.salesforce_wire import Answer, Wire
+    from app.destinations.salesforce.wire import Answer, Wire
 
 RETIRES = 'the SOAP login that auth = "password" uses retires with Summer \'27: change to client_credentials or jwt'
 BAD_KEY = "salesforce-private-key-unusable"  # ours

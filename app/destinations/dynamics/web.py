@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from app.destinations.base import DeliveryFailed, http_session, network_failure
-from app.destinations.dynamics_errors import UNREADABLE, read_failure, unreadable
+from app.destinations.dynamics.errors import UNREADABLE, read_failure, unreadable
 from app.destinations.entra import EntraToken, EntraUserToken
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     import requests
 
-    from app.destinations.dynamics_pace import Pace
+    from app.destinations.dynamics.pace import Pace
 
 API = "/api/data/v9.2"
 SIGN_IN_TIMEOUT = (10.0, 15.0)  # seconds to connect, to answer: two such calls must leave time for the batch

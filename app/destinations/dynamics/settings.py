@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from marshmallow import ValidationError, fields, post_load, validate, validates_schema
 
 from app.destinations.base import NetworkSchema
-from app.destinations.dynamics_columns import DEFAULTS, Rule, is_binding, read_rule
+from app.destinations.dynamics.columns import DEFAULTS, Rule, is_binding, read_rule
 from app.destinations.entra_certificate import check_certificate
 from app.settings import ReferenceField, SecretField
 from app.settings.kinds import Flag, Number

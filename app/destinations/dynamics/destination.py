@@ -13,19 +13,19 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from app.destinations.base import CONNECT_TIMEOUT, DeliveryFailed, DestinationSchema, Postponed, Sent
-from app.destinations.dynamics_batch import Operation, read_batch, write_batch
-from app.destinations.dynamics_check import check_all
-from app.destinations.dynamics_columns import columns_of
-from app.destinations.dynamics_errors import BATCH_REFUSED, INCOMPLETE, SAME_KEY, read_failure, unreadable
-from app.destinations.dynamics_pace import Pace
-from app.destinations.dynamics_settings import DynamicsSchema
-from app.destinations.dynamics_web import SignInFailed, Web
+from app.destinations.dynamics.batch import Operation, read_batch, write_batch
+from app.destinations.dynamics.check import check_all
+from app.destinations.dynamics.columns import columns_of
+from app.destinations.dynamics.errors import BATCH_REFUSED, INCOMPLETE, SAME_KEY, read_failure, unreadable
+from app.destinations.dynamics.pace import Pace
+from app.destinations.dynamics.settings import DynamicsSchema
+from app.destinations.dynamics.web import SignInFailed, Web
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from app.destinations.base import Outcome, Parcel, Tools
-    from app.destinations.dynamics_batch import Answer
+    from app.destinations.dynamics.batch import Answer
 
 _CREATED = {201, 204}
 _EXISTS = 412

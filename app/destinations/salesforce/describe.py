@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from app.destinations.salesforce_errors import unreadable
+from app.destinations.salesforce.errors import unreadable
 
 _PICKLISTS = {"picklist", "multipicklist", "combobox"}
 _TEXTS = {"string", "textarea", "phone", "email", "url", "picklist", "multipicklist", "combobox"}

@@ -11,9 +11,9 @@ from functools import partial
 from http.client import HTTPException
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from app.destinations.azure_table_errors import culprit, hits_all, read_failure, unreadable
-from app.destinations.azure_table_rows import MAX_ROWS, Row, transactions
-from app.destinations.azure_table_settings import AzureTableSchema
+from app.destinations.azure_table.errors import culprit, hits_all, read_failure, unreadable
+from app.destinations.azure_table.rows import MAX_ROWS, Row, transactions
+from app.destinations.azure_table.settings import AzureTableSchema
 from app.destinations.base import (
     CONNECT_TIMEOUT,
     READ_TIMEOUT,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from marshmallow import ValidationError
 
-from app.destinations.dynamics_text import LABELS, action_of, clean, shorten, subject_of, summary_of
+from app.destinations.dynamics.text import LABELS, action_of, clean, shorten, subject_of, summary_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,15 +11,15 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from app.destinations.base import DeliveryFailed, Postponed, Sent, http_session
-from app.destinations.salesforce_check import problems, remarks
-from app.destinations.salesforce_describe import LeadObject, read_describe
-from app.destinations.salesforce_errors import ABOUT_FIELDS
-from app.destinations.salesforce_lookup import Lookup
-from app.destinations.salesforce_outcomes import outcomes_of
-from app.destinations.salesforce_record import Recorder
-from app.destinations.salesforce_settings import SalesforceSchema, sign_in_of
-from app.destinations.salesforce_signin import RETIRES, SignIn
-from app.destinations.salesforce_wire import Allowance, Api, Limits, Wire
+from app.destinations.salesforce.check import problems, remarks
+from app.destinations.salesforce.describe import LeadObject, read_describe
+from app.destinations.salesforce.errors import ABOUT_FIELDS
+from app.destinations.salesforce.lookup import Lookup
+from app.destinations.salesforce.outcomes import outcomes_of
+from app.destinations.salesforce.record import Recorder
+from app.destinations.salesforce.settings import SalesforceSchema, sign_in_of
+from app.destinations.salesforce.signin import RETIRES, SignIn
+from app.destinations.salesforce.wire import Allowance, Api, Limits, Wire
 from app.log import logger
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import requests
 
     from app.destinations.base import Outcome
-    from app.destinations.email_text import Letter
+    from app.destinations.email.text import Letter
     from app.destinations.entra import EntraToken
 
 _ACCEPTED, _BAD_REQUEST, _UNAUTHORISED, _TOO_LARGE = 202, 400, 401, 413
