@@ -41,6 +41,20 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+def load_catalogue(config: Path | None) -> Catalogue:
+    """Read the error catalogue: what we ship, then what stands next to the configuration file.
+
+    Raises:
+        ConfigError: a file of it is wrong; file, entry and key named.
+
+    """
+    own = [config.parent / "errors"] if config else []
+    try:
+        return Catalogue.load(shipped_folder(), *own)
+    except CatalogueError as exc:
+        raise ConfigError(str(exc)) from None
+
+
 @dataclass(frozen=True)
 class Wiring:
     """What a process of ours needs, made when first asked for."""
@@ -88,17 +102,8 @@ class Wiring:
 
     @cached_property
     def catalogue(self) -> Catalogue:
-        """The error catalogue: what we ship, then what stands next to the configuration file.
-
-        Raises:
-            ConfigError: a file of it is wrong; file, entry and key named.
-
-        """
-        own = [self.settings.path.parent / "errors"] if self.settings.path else []
-        try:
-            return Catalogue.load(shipped_folder(), *own)
-        except CatalogueError as exc:
-            raise ConfigError(str(exc)) from None
+        """The error catalogue."""
+        return load_catalogue(self.settings.path)
 
     @cached_property
     def intake(self) -> Intake:

@@ -13,7 +13,9 @@ import requests
 
 from app.cli.output import as_json, say, steps
 from app.operations import NotPossible
+from app.settings import find_config
 from app.store.tables import State
+from app.wiring import load_catalogue
 
 if TYPE_CHECKING:
     from app.catalogue import Entry
@@ -134,7 +136,8 @@ def _story(wiring: Wiring, found: dict[str, Any]) -> str:
 def explain(obj: Context, *, text: str | None, json_: bool) -> None:
     """Say what an error TEXT means and what to do (standard input without TEXT); exit 1 if unknown or unclear."""
     pasted = text if text is not None else sys.stdin.buffer.read().decode("utf-8", "replace")
-    found = obj.wiring.catalogue.explain(pasted)
+    # Needs no configuration: whoever reads an error may sit at any machine.
+    found = load_catalogue(find_config(obj.config)).explain(pasted)
     if found.entry is not None:
         say(found.entry.as_dict(), _entry_text(found.entry), json_=json_)
         return
