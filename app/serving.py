@@ -36,6 +36,7 @@ START_AGAIN_AFTER = 0.2  # seconds, doubled while a child keeps dying young
 LONGEST_PAUSE = 10.0
 YOUNG = 5.0
 PARENT = "LEADWIRE_PARENT"
+NOHUP = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN  # asked before Granian puts its own handler there
 
 
 class CannotListen(Exception):  # noqa: N818  (said to a person)
@@ -104,6 +105,8 @@ def _granian(settings: Settings, address: tuple[str, int], stopping: threading.E
         interrupt()
 
     server.signal_handler_interrupt = stop  # type: ignore[method-assign]
+    # At SIGHUP Granian would reload, and live on without the terminal it was started in; `nohup` wants just that.
+    server.signal_handler_reload = (lambda *_: None) if NOHUP else stop  # type: ignore[method-assign]
     return server
 
 

@@ -64,6 +64,17 @@ def test_sigterm_stops_everything_within_ten_seconds(server):
     assert server.events("worker.stopped")[0]["finished"] is True
 
 
+def test_a_terminal_that_is_closed_ends_the_server_unless_nohup(server):
+    server.start()
+    server.process.send_signal(signal.SIGHUP)
+    assert server.process.wait(11) == 0
+    server.start(before=["nohup"])
+    server.process.send_signal(signal.SIGHUP)
+    answer = server.post(lead(1))
+    assert until(lambda: server.delivered() == [answer.json()["id"]], seconds=10)
+    assert server.stop() == 0
+
+
 def test_a_killed_worker_is_started_again(server):
     server.start()
     worker = next((pid for pid, name in server.processes().items() if name == "work"), None)

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -48,10 +49,10 @@ class Server:
         }
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self, *arguments: str, wait: bool = True, pipe: bool = False) -> None:
+    def start(self, *arguments: str, wait: bool = True, pipe: bool = False, before: Sequence[str] = ()) -> None:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "app", "serve", *arguments],
+                [*before, sys.executable, "-m", "app", "serve", *arguments],
                 cwd=self.folder,
                 env=self.environment,
                 stdout=subprocess.PIPE if pipe else log,
