@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from app.destinations.base import DeliveryFailed, Outcome, Parcel, Postponed, Sent
-from app.log import logger
+from app.log import logger, where_from
 from app.retry import Verdict, decide
 from app.store import StoreUnavailable
 from app.store.outbox import Claim, LaneState, Outbox, Result
@@ -195,10 +195,5 @@ def _plain(raw_code: str | None, lead: Lead) -> str | None:
 
 def _own_fault(exc: Exception, *, destination: str) -> str:
     """Log where an unforeseen exception came from; its message may hold a person's data and is not repeated."""
-    frames = []
-    trace = exc.__traceback__
-    while trace is not None:
-        frames.append(f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}")
-        trace = trace.tb_next
-    log.error("destination.crashed", destination=destination, exception=type(exc).__name__, frames=frames[-5:])
+    log.error("destination.crashed", destination=destination, exception=type(exc).__name__, frames=where_from(exc))
     return type(exc).__name__

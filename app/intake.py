@@ -9,7 +9,7 @@ import uuid_utils
 
 from app.decoding import Rejection
 from app.lead import TEST_MARK, Envelope, Lead, parse
-from app.log import logger
+from app.log import logger, where_from
 from app.store.inbox import Arrival, Inbox, Quarantined, Receipt, person_key
 from app.store.tables import Status, to_ms
 
@@ -71,7 +71,7 @@ class Intake:
         try:
             return parse(envelope)
         except Exception as exc:  # noqa: BLE001
-            log.error("parser.crashed", exception=type(exc).__name__, bytes=len(envelope.body))
+            log.error("parser.crashed", exception=type(exc).__name__, bytes=len(envelope.body), frames=where_from(exc))
             return Rejection(422, "This body could not be read", "It is kept; a newer version may be able to read it.")
 
     def arrival(self, read: Lead | Rejection, envelope: Envelope, *, source: str) -> Arrival:
@@ -123,7 +123,7 @@ class Intake:
         }
         withheld = self.withholding.of_body(envelope.body) is not None
         return Quarantined(
-            content_type=envelope.content_type[:200],
+            content_type="" if withheld else envelope.content_type[:200],
             body=None if withheld else envelope.body,
             length=len(envelope.body),
             error=error,

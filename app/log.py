@@ -61,3 +61,12 @@ class _Library(logging.Handler):
 def logger(name: str) -> Any:  # noqa: ANN401  (structlog's loggers are made at run time)
     """Give a logger whose lines carry the room they come from."""
     return structlog.get_logger(room=name)
+
+
+def where_from(exc: BaseException) -> list[str]:
+    """Give the innermost places an exception passed, as `file:line`: unlike its message, they hold nobody's data."""
+    frames, trace = [], exc.__traceback__
+    while trace is not None:
+        frames.append(f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}")
+        trace = trace.tb_next
+    return frames[-5:]

@@ -7,7 +7,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from app.log import logger
+from app.log import logger, where_from
 from app.store import StoreUnavailable
 from app.store.tables import to_ms
 
@@ -81,7 +81,7 @@ class Worker:
                 self._stopping.wait(AWAY)
                 continue
             except Exception as exc:  # noqa: BLE001  (a lane that ends by itself would leave its leads waiting unseen)
-                log.error("lane.crashed", destination=lane.name, exception=type(exc).__name__)
+                log.error("lane.crashed", destination=lane.name, exception=type(exc).__name__, frames=where_from(exc))
                 self._stopping.wait(CRASHED)
                 continue
             wait = LOOK_ANYWAY

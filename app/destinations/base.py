@@ -7,14 +7,16 @@ an error. Recognising what an error means is the catalogue's work: here it is on
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from marshmallow import RAISE, Schema, fields, validate
+from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -94,7 +96,7 @@ class Tools:
     """What a destination may use of ours."""
 
     now: Callable[[], datetime]
-    public_url: str  # where people reach the console, no trailing slash
+    public_url: str  # how the outside reaches this server, no trailing slash
 
 
 class DestinationSchema(Schema):
@@ -106,6 +108,26 @@ class DestinationSchema(Schema):
         unknown = RAISE
 
     type = fields.String(required=True)
+
+
+def no_control(value: str) -> None:
+    """Refuse an empty setting, and one that white space or a control character got into while it was pasted.
+
+    Raises:
+        ValidationError: it is one.
+
+    """
+    if not value or re.search(r"[\x00-\x20\x7f-\xa0]", value):
+        msg = "empty, or has a space or control character in it"
+        raise ValidationError(msg)
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a host is this machine, so that nothing sent to it crosses a network."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host.lower().rstrip(".") == "localhost"
 
 
 class NetworkSchema(DestinationSchema):

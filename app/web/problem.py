@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from flask import Flask, Response
 from werkzeug.exceptions import HTTPException
 
-from app.log import logger
+from app.log import logger, where_from
 from app.store import StoreUnavailable
 
 if TYPE_CHECKING:
@@ -50,11 +50,7 @@ def register(app: Flask) -> None:
     @app.errorhandler(Exception)
     def crashed(exc: Exception) -> Response:
         # The message may hold what was sent: only where it came from is told.
-        frames, trace = [], exc.__traceback__
-        while trace is not None:
-            frames.append(f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}")
-            trace = trace.tb_next
-        log.error("request.crashed", exception=type(exc).__name__, frames=frames[-5:])
+        log.error("request.crashed", exception=type(exc).__name__, frames=where_from(exc))
         return problem(
             503,
             "Leadwire has a fault",

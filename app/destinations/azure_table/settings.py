@@ -5,24 +5,16 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from marshmallow import ValidationError, fields, validate, validates_schema
 
-from app.destinations.base import NetworkSchema
+from app.destinations.base import NetworkSchema, is_loopback
 from app.settings import SecretField
 
 if TYPE_CHECKING:
     from collections.abc import Collection
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _check_address(what: str, url: str, *, schemes: Collection[str] = ("https", "http")) -> None:
@@ -35,10 +27,10 @@ def _check_address(what: str, url: str, *, schemes: Collection[str] = ("https", 
     if not host or extras or parts.scheme not in schemes:
         msg = f"{what} is not an address like https://contosoleads.table.core.windows.net, without anything behind it"
         raise ValidationError(msg)
-    if parts.path.strip("/") and not _is_loopback(host):
+    if parts.path.strip("/") and not is_loopback(host):
         msg = f"{what} goes on behind the host name: the account's own address is wanted, without a table"
         raise ValidationError(msg)
-    if parts.scheme == "http" and not _is_loopback(host):
+    if parts.scheme == "http" and not is_loopback(host):
         msg = f"{what} is http: leads travel unencrypted to a loopback address only"
         raise ValidationError(msg)
 

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from marshmallow import ValidationError, fields, post_load, validate, validates_schema
 
-from app.destinations.base import NetworkSchema
+from app.destinations.base import NetworkSchema, no_control
 from app.destinations.dynamics.columns import DEFAULTS, Rule, is_binding, read_rule
 from app.destinations.entra_certificate import check_certificate
 from app.settings import ReferenceField, SecretField
@@ -54,14 +54,8 @@ class _Address(ReferenceField):
         return _address(super()._deserialize(value, attr, data, **kwargs))
 
 
-def _no_control(value: str) -> None:
-    if not value or re.search(r"[\x00-\x20\x7f-\xa0]", value):
-        msg = "empty, or has a space or control character in it"
-        raise ValidationError(msg)
-
-
 def _tenant(value: str) -> None:
-    _no_control(value)
+    no_control(value)
     if value.lower() in {"common", "consumers"} or "/" in value:
         msg = "allowed: the id (a GUID) or a domain of one tenant"
         raise ValidationError(msg)
@@ -117,10 +111,10 @@ class DynamicsSchema(NetworkSchema):
         load_default="app", validate=validate.OneOf(list(_WAYS)), metadata={"allowed": '"app" or "user"'}
     )
     tenant_id = ReferenceField(validate=_tenant)
-    client_id = ReferenceField(required=True, validate=_no_control)
+    client_id = ReferenceField(required=True, validate=no_control)
     client_secret = SecretField()
     certificate = SecretField()
-    username = ReferenceField(validate=_no_control)
+    username = ReferenceField(validate=no_control)
     password = SecretField()
     authority = _Address(load_default=AUTHORITY)
     batch_size = Number(100, 1, MAX_OPERATIONS)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from ipaddress import ip_address
 from typing import Any
 
 from marshmallow import ValidationError, fields, post_load, validate, validates_schema
 
-from app.destinations.base import NetworkSchema
+from app.destinations.base import NetworkSchema, is_loopback, no_control
 from app.settings import ReferenceField, SecretField
 
 PORTS = {"starttls": 587, "tls": 465, "none": 25}
@@ -46,12 +45,6 @@ def _tenant(value: str) -> None:
         raise ValidationError(msg)
 
 
-def _no_control(value: str) -> None:
-    if not value or _CONTROL.search(value):
-        msg = "empty, or has a space or control character in it"
-        raise ValidationError(msg)
-
-
 _secure_url = validate.Regexp(re.compile(rf"\A(?:{_HTTPS.pattern})\Z"), error="an https:// address is needed")
 _host = validate.Regexp(re.compile(rf"\A(?:{_HOST.pattern})\Z"), error="a host name or IP address is needed, no port")
 
@@ -64,12 +57,12 @@ class EmailSchema(NetworkSchema):
     port = fields.Integer(strict=True, validate=validate.Range(min=1, max=65535))
     security = fields.String(validate=validate.OneOf(list(PORTS)))
     auth = fields.String(validate=validate.OneOf(["password", "oauth"]))
-    username = ReferenceField(validate=_no_control)
+    username = ReferenceField(validate=no_control)
     password = SecretField()
     tenant_id = ReferenceField(validate=[validate.Length(min=1), _tenant])
-    client_id = ReferenceField(validate=_no_control)
+    client_id = ReferenceField(validate=no_control)
     client_secret = SecretField()
-    scope = fields.String(validate=_no_control)
+    scope = fields.String(validate=no_control)
     authority = fields.String(validate=_secure_url)
     graph_url = fields.String(validate=_secure_url)
     from_address = fields.String(required=True, data_key="from", validate=_one_address)
@@ -91,7 +84,7 @@ class EmailSchema(NetworkSchema):
     def _stays_private(self, data: dict[str, Any], **_: Any) -> None:  # noqa: ANN401
         if data.get("security") != "none":
             return
-        if not _is_loopback(data.get("host", "")):
+        if not is_loopback(data.get("host", "")):
             msg = '"none" is allowed only for a host on this machine (loopback); use "starttls" or "tls"'
             raise ValidationError(msg, "security")
         if data.get("personal_data") == "include":
@@ -123,10 +116,3 @@ def _kind(data: dict[str, Any]) -> str:
 def _useless(kind: str) -> str:
     needed, optional = _KINDS[kind]
     return f"has no effect with {kind}, which takes {', '.join(sorted(needed | optional))}"
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host.lower().rstrip(".") == "localhost"

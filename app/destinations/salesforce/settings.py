@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from marshmallow import ValidationError, fields, post_load, validate, validates_schema
 
-from app.destinations.base import NetworkSchema
+from app.destinations.base import NetworkSchema, no_control
 from app.destinations.salesforce.record import REFERENCES
 from app.settings import ReferenceField, SecretField
 
@@ -56,12 +56,6 @@ def check_origin(url: str) -> None:
 def _field_name(name: str) -> None:
     if not _NAME.fullmatch(name):
         msg = "allowed: the API name of a field, such as Marketplace_Lead_Id__c"
-        raise ValidationError(msg)
-
-
-def _no_control(value: str) -> None:
-    if not value or _CONTROL.search(value):
-        msg = "empty, or has a space or control character in it"
         raise ValidationError(msg)
 
 
@@ -131,9 +125,9 @@ class SalesforceSchema(NetworkSchema):
     auth = fields.String(required=True, validate=validate.OneOf(list(_KINDS)))
     login_url = ReferenceField(validate=check_origin)
     audience = fields.String(validate=check_origin)
-    client_id = ReferenceField(validate=_no_control)
+    client_id = ReferenceField(validate=no_control)
     client_secret = SecretField()
-    username = ReferenceField(validate=_no_control)
+    username = ReferenceField(validate=no_control)
     private_key = SecretField()
     password = SecretField()
     security_token = SecretField()
