@@ -66,6 +66,13 @@ receipts = Table(
 Index("receipts_by_time", receipts.c.received_at)
 _KNOWN = text("person IS NOT NULL")
 Index("receipts_by_person", receipts.c.person, sqlite_where=_KNOWN, postgresql_where=_KNOWN)
+# What people look for among a million ordinary leads.
+UNUSUAL = text("status <> 'accepted'")
+Index("receipts_unusual", receipts.c.status, receipts.c.received_at, sqlite_where=UNUSUAL, postgresql_where=UNUSUAL)
+TESTS = text("test")
+Index("receipts_tests", receipts.c.received_at, sqlite_where=TESTS, postgresql_where=TESTS)
+_OFFERED = text("offer IS NOT NULL")
+Index("receipts_by_offer", receipts.c.offer, receipts.c.received_at, sqlite_where=_OFFERED, postgresql_where=_OFFERED)
 
 # What a receipt still owes to each destination, or owed. `due_at` is when it may next be claimed:
 # the next try of a `due` row, the end of the lease of a `sending` one.
@@ -95,11 +102,14 @@ Index(
 )
 _DEAD = text("state = 'dead'")
 Index("deliveries_dead", deliveries.c.destination, deliveries.c.code, sqlite_where=_DEAD, postgresql_where=_DEAD)
+_DISCARDED = text("state = 'discarded'")
+Index("deliveries_discarded", deliveries.c.destination, sqlite_where=_DISCARDED, postgresql_where=_DISCARDED)
 
 # Conditions on a state are written as literals, word for word as the partial indexes have them: neither database can
 # prove of a bound parameter that it lies inside a partial index.
 WAITING = deliveries.c.state.in_([literal_column(f"'{State.DUE}'"), literal_column(f"'{State.SENDING}'")])
 DEAD = deliveries.c.state == literal_column(f"'{State.DEAD}'")
+DISCARDED = deliveries.c.state == literal_column(f"'{State.DISCARDED}'")
 
 # Each attempt, by the claim it was made under: the code, never the prose.
 attempts = Table(
@@ -173,6 +183,7 @@ audit = Table(
     Column("target", Text, nullable=False),  # ids, names of destinations and codes, never a person
     Column("why", Text, nullable=False),
 )
+Index("audit_by_target", audit.c.target)
 
 meta = Table(
     "meta",
