@@ -58,7 +58,7 @@ class Lane:
         if not self.outbox.take_probe(self.name, now=now):
             return
         code = self.check()[0]
-        self.outbox.record_probe(self.name, code=code)
+        self.outbox.record_probe(self.name, code=code, now=to_ms(self.now()))
         log.info("destination.probed", destination=self.name, code=code, green=code is None)
 
     def check(self) -> tuple[str | None, str]:

@@ -218,7 +218,7 @@ def test_probes_follow_after_1_2_5_10_and_then_every_15_minutes(store):
         at = box.lane("table", now=now).next_at
         assert not box.take_probe("table", now=at - 1)
         assert box.take_probe("table", now=at)
-        box.record_probe("table", code="azure_table.table-not-found")
+        box.record_probe("table", code="azure_table.table-not-found", now=NOW)
         waits.append((at - now) // MINUTE)
         now = at
     assert waits == [1, 2, 5, 10, 15, 15]
@@ -251,7 +251,7 @@ def test_nobody_probes_what_is_not_parked(store):
 def _probed_green(store, now=NOW + MINUTE):
     box = outbox(store)
     assert box.take_probe("table", now=now)
-    box.record_probe("table", code=None)
+    box.record_probe("table", code=None, now=NOW)
     return box
 
 

@@ -100,7 +100,7 @@ class Acts:
                 if not still:
                     continue
                 connection.execute(deliveries.update().where(key.in_(still)).values(**values))
-                _note(connection, action, *(f"{id_} {destination}" for id_, destination in still), now=now, who=who)
+                note(connection, action, *(f"{id_} {destination}" for id_, destination in still), now=now, who=who)
                 self._store.notify(connection)
             self._store.wake()
             changed += len(still)
@@ -114,7 +114,7 @@ class Acts:
         with self._store.write() as connection:
             added = connection.execute(row).first() is not None
             if added:
-                _note(connection, "replay", f"{receipt_id} {destination}", now=now, who=who)
+                note(connection, "replay", f"{receipt_id} {destination}", now=now, who=who)
                 self._store.notify(connection)
         self._store.wake()
         return added
@@ -144,7 +144,7 @@ class Acts:
                 quarantine.update().where(quarantine.c.id == id_).values(content_type=kept.content_type, **row)
             ).rowcount
             if changed:
-                _note(connection, "repair", id_, now=now, who=who)
+                note(connection, "repair", id_, now=now, who=who)
         return changed > 0
 
     def release(self, id_: str, arrival: Arrival, *, now: int, who: Who) -> bool:
@@ -165,7 +165,7 @@ class Acts:
             if owed:
                 connection.execute(deliveries.insert(), owed)
                 self._store.notify(connection)
-            _note(connection, "release", id_, now=now, who=who)
+            note(connection, "release", id_, now=now, who=who)
         self._store.wake()
         return True
 
@@ -176,7 +176,7 @@ class Acts:
         with self._store.write() as connection:
             changed = connection.execute(change).scalars().all()
             connection.execute(quarantine.delete().where(quarantine.c.id.in_(changed)))
-            _note(connection, "discard", *changed, now=now, who=who)
+            note(connection, "discard", *changed, now=now, who=who)
         return len(changed)
 
     def find_person(self, email: str, key: bytes) -> list[str]:
@@ -222,7 +222,7 @@ class Acts:
                 connection.execute(receipts.update().where(receipts.c.id.in_(chunk)).values(**gone))
                 connection.execute(quarantine.delete().where(quarantine.c.id.in_(chunk)))
                 connection.execute(duplicate_keys.delete().where(duplicate_keys.c.receipt_id.in_(chunk)))
-                _note(connection, "erase", *chunk, now=now, who=who)
+                note(connection, "erase", *chunk, now=now, who=who)
         self._store.scrub()
         return held
 
@@ -243,7 +243,7 @@ class Acts:
         }
         self._delete(duplicate_keys, duplicate_keys.c.seen_at < keys)
         with self._store.write() as connection:
-            _note(connection, "purge", json.dumps(counts), now=now, who=who)
+            note(connection, "purge", json.dumps(counts), now=now, who=who)
         self._store.scrub()
         return counts
 
@@ -259,7 +259,8 @@ class Acts:
                 return deleted
 
 
-def _note(connection: Connection, action: str, *targets: str, now: int, who: Who) -> None:
+def note(connection: Connection, action: str, *targets: str, now: int, who: Who) -> None:
+    """Leave an audit row a target, in the transaction of what was done to it."""
     rows = [{"at": now, "actor": who.actor, "action": action, "target": one, "why": who.why} for one in targets]
     if rows:
         connection.execute(audit.insert(), rows)

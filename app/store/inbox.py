@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from app.store.counts import Counts
 from app.store.engine import BUSY_SECONDS, StoreUnavailable
 from app.store.tables import Status, deliveries, duplicate_keys, quarantine, receipts
 
@@ -89,6 +90,7 @@ class Inbox:
         self._add_receipt = store.insert(receipts).on_conflict_do_nothing()
         self._add_delivery = store.insert(deliveries).on_conflict_do_nothing()
         self._add_quarantine = store.insert(quarantine).on_conflict_do_nothing()
+        self._counts = Counts(store)
 
     def duplicate_key(self, lead: Lead, *, source: str) -> bytes | None:
         """Give the key under which the same lead is found again; None where duplicates are not looked for."""
@@ -161,9 +163,9 @@ class Inbox:
             return self._write(group)
         except StoreUnavailable:
             # Once more: after a restart of the database every pooled connection fails once.
-            return self._write(group)
+            return self._write(group, again=True)
 
-    def _write(self, group: list[_Ticket]) -> list[Receipt | Exception]:
+    def _write(self, group: list[_Ticket], *, again: bool = False) -> list[Receipt | Exception]:
         with self._store.write() as connection:
             if not group:
                 self._fill(group)  # only now that it is our turn: the longer we waited, the more come along
@@ -171,7 +173,9 @@ class Inbox:
             if not arrivals:  # who waited has given up
                 return []
             firsts = self._claim_keys(connection, arrivals)
+            there = self._there(connection, arrivals) if again else set()
             self._insert(connection, arrivals, firsts)
+            self._counts.arrived(connection, [one for one in arrivals if one.id not in there], firsts)
             if any(arrival.destinations for arrival in arrivals):
                 self._store.notify(connection)
         self._store.wake()
@@ -181,6 +185,11 @@ class Inbox:
             else Receipt(arrival.id, arrival.status)
             for arrival in arrivals
         ]
+
+    def _there(self, connection: Connection, arrivals: list[Arrival]) -> set[str]:
+        """Give the ids of those that a commit kept whose answer got lost: they are counted already."""
+        ids = [arrival.id for arrival in arrivals]
+        return set(connection.execute(sa.select(receipts.c.id).where(receipts.c.id.in_(ids))).scalars())
 
     def _claim_keys(self, connection: Connection, arrivals: list[Arrival]) -> dict[str, str]:
         """Claim each duplicate key for who came first; gives the first one's id by the id of each that came later."""

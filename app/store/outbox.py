@@ -14,6 +14,8 @@ import sqlalchemy as sa
 
 from app.lead import Lead
 from app.retry import PROBE_WAITS, Verdict, probe_wait
+from app.store.counts import Counts
+from app.store.problems import Evidence, ProblemLog
 from app.store.tables import WAITING, State, attempts, deliveries, lanes, receipts, workers
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection
 
+    from app.store.counts import Usage
     from app.store.engine import Store
 
 LONGEST_PROBE_MS = round(max(PROBE_WAITS).total_seconds() * 1000)
@@ -56,6 +59,7 @@ class Result:
     remote_id: str | None
     duration_ms: int
     attempted: bool = True
+    evidence: str | None = None  # what the system said, scrubbed of persons and secrets
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +80,8 @@ class Outbox:
         self._worker = worker
         self._lease = round(lease.total_seconds() * 1000)
         self._horizon = round(horizon.total_seconds() * 1000)
+        self._problems = ProblemLog(store)
+        self._counts = Counts(store)
 
     def lane(self, destination: str, *, now: int) -> LaneState:
         """Look how a lane stands, without a lock."""
@@ -123,7 +129,9 @@ class Outbox:
                 for receipt in found
             ]
 
-    def record(self, destination: str, results: Sequence[Result], *, now: int) -> list[Result]:
+    def record(
+        self, destination: str, results: Sequence[Result], *, now: int, usage: Usage | None = None
+    ) -> list[Result]:
         """Write down what became of claims, and what it means for the lane; gives those whose claim still stood."""
         with self._store.write() as connection:
             standing = self._standing(connection, destination, results)
@@ -134,7 +142,22 @@ class Outbox:
             if tried:
                 connection.execute(attempts.insert(), tried)
             self._move_lane(connection, destination, kept, now)
+            self._note(connection, destination, kept, now)
+            sent = sum(result.state == State.SENT for result in kept)
+            if sent or usage is not None:
+                self._counts.sent(connection, destination, number=sent, usage=usage, now=now)
         return kept
+
+    def _note(self, connection: Connection, destination: str, results: Sequence[Result], now: int) -> None:
+        """Keep the evidence of each cause in the remediation log."""
+        causes = {result.code: result for result in results if result.code is not None and result.attempted}
+        for code, result in sorted(causes.items()):
+            self._problems.noted(
+                connection,
+                destination,
+                Evidence(code=code, status=result.status, raw_code=result.raw_code, text=result.evidence),
+                now=now,
+            )
 
     def _standing(self, connection: Connection, destination: str, results: Sequence[Result]) -> dict[str, int]:
         ours = {"b_name": destination, "b_ids": [result.claim.receipt_id for result in results]}
@@ -178,11 +201,23 @@ class Outbox:
             connection.execute(change.values(probes=probes, next_probe_at=later))
             return True
 
-    def record_probe(self, destination: str, *, code: str | None) -> None:
+    def record_probe(
+        self,
+        destination: str,
+        *,
+        code: str | None,
+        now: int,
+        status: int | None = None,
+        raw_code: str | None = None,
+        evidence: str | None = None,
+    ) -> None:
         """Unpark after a green probe (`code` None), else note what the probe ran into."""
         change = lanes.update().where(lanes.c.destination == destination)
         with self._store.write() as connection:
             connection.execute(change.values(parked=False) if code is None else change.values(code=code))
+            if code is not None:
+                found = Evidence(code=code, status=status, raw_code=raw_code, text=evidence)
+                self._problems.noted(connection, destination, found, now=now)
 
     def start(self, *, now: int) -> int:
         """Begin a worker's life: leads that dead workers held are due again, parked lanes are probed at once.
