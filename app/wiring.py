@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from marshmallow import ValidationError
 
+from app.access import Access
 from app.catalogue import Catalogue, CatalogueError, shipped_folder
 from app.delivery import Lane
 from app.destinations import UnknownType, load_type, types
@@ -121,6 +122,11 @@ class Wiring:
         )
 
     @cached_property
+    def access(self) -> Access:
+        """Passwords, sessions, tokens."""
+        return Access(self.store, self.settings.console.password, self.now)
+
+    @cached_property
     def operations(self) -> Operations:
         """What people do: look, replay, release, erase."""
         return Operations(
@@ -128,9 +134,18 @@ class Wiring:
             settings=self.settings,
             catalogue=self.catalogue,
             intake=self.intake,
+            access=self.access,
             kinds={name: table["type"] for name, table in self.settings.destinations.items()},
+            try_destination=self._try,
             now=self.now,
         )
+
+    def _try(self, name: str) -> tuple[str | None, str]:
+        lane = self.lane(name, worker="check")
+        try:
+            return lane.check()
+        finally:
+            lane.destination.close()
 
     def outbox(self, *, worker: str) -> Outbox:
         """Make a worker's way out of the store."""

@@ -15,8 +15,9 @@ from app.lead import Lead
 from app.store import open_store
 from app.store.acts import CHUNK, Acts, Selection, Who
 from app.store.inbox import Quarantined, person_key
+from app.store.searching import Filter
 from app.store.tables import Status, attempts, audit, deliveries, duplicate_keys, lanes, metadata, quarantine, receipts
-from app.store.views import Filter, Views
+from app.store.views import Views
 from tests.parts.arrivals import (
     DAY,
     MINUTE,

@@ -9,8 +9,9 @@ import sqlalchemy as sa
 from app.lead import Lead
 from app.retry import Verdict
 from app.store.outbox import LaneState
+from app.store.searching import Filter
 from app.store.tables import attempts, deliveries, lanes, receipts, workers
-from app.store.views import Filter, Views
+from app.store.views import Views
 from tests.parts.arrivals import (
     DAY,
     HOUR,
@@ -318,7 +319,7 @@ def test_what_waits_for_a_parked_destination_is_shown_as_held(store):
     assert len(views.leads(Filter(state="due"))) == 1
     cause = views.causes()[0]
     assert (cause.destination, cause.waiting, cause.parked, cause.next_try) == ("table", 2, True, NOW + MINUTE)
-    assert views.waiting_by_destination()["table"] == (2, NOW)
+    assert views.waiting()["table"] == (2, NOW)
 
 
 # How the databases find it

@@ -4,8 +4,9 @@ import pytest
 
 from app.lead import Lead
 from app.store.acts import Acts
+from app.store.searching import Filter
 from app.store.tables import Status
-from app.store.views import Filter, Views
+from app.store.views import Views
 from tests.parts.arrivals import (
     MINUTE,
     NOW,
@@ -237,7 +238,7 @@ def test_figures_count_every_lead_and_every_delivery_once(views):
 @pytest.mark.usefixtures("mixed")
 def test_what_waits_is_counted_with_the_oldest_ones_time(views):
     waiting = {"mail": (1, NOW + 3), "held": (1, NOW + 5), "sending": (1, NOW + 7)}
-    assert views.waiting_by_destination() == waiting
+    assert views.waiting() == waiting
 
 
 # Quarantine
@@ -245,7 +246,7 @@ def test_what_waits_is_counted_with_the_oldest_ones_time(views):
 
 def test_quarantine_is_listed_without_bodies_and_a_body_is_given_by_its_id(store, views):
     keep(store, unreadable(1, body=b"{secret"), unreadable(2, at=NOW + 1, body=None), arrival(3))
-    first, second = views.quarantined()
+    second, first = views.quarantined()
     assert first == {
         "id": id_of(1),
         "received_at": "2027-01-15T08:00:00.000Z",

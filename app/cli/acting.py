@@ -143,7 +143,7 @@ def _report(
 def repair(obj: Context, *, id_: str, file: Any, release_: bool, why: str, json_: bool) -> None:  # noqa: ANN401
     """Mend a quarantined body: in your editor, or with --file."""
     operations = obj.ready.operations
-    before = operations.quarantined_body(id_)
+    before = operations.quarantined_body(id_, who=who(why))
     body = file.read() if file is not None else _edited(before)
     act = operations.release if release_ else operations.repair
     read = act(id_, body=body, who=who(why))

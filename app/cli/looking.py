@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from app.cli.output import Moment, as_json, printable, say, steps, table
+from app.cli.output import Moment, as_json, printable, say, steps, table, who
 from app.store import StoreUnavailable
 from app.store.tables import State, Status, iso, to_ms
-from app.store.views import Filter
+from app.store.searching import Filter
 
 if TYPE_CHECKING:
     from app.cli import Context
@@ -45,7 +45,7 @@ def leads(obj: Context, *, state: str | None, test: bool | None, since: int | No
 @as_json
 def show(obj: Context, *, id_: str, json_: bool) -> None:
     """Show one lead and every attempt to deliver it."""
-    found = obj.ready.operations.show(id_)
+    found = obj.ready.operations.reveal(id_, who=who())
     say(found, _lead_text(found), json_=json_)
 
 
@@ -195,7 +195,7 @@ def quarantine(obj: Context, *, id_: str | None, json_: bool) -> None:
     """List the bodies that are no leads; with ID, print that body as it came."""
     operations = obj.ready.operations
     if id_ is not None:
-        body = operations.quarantined_body(id_).decode("utf-8", "replace")
+        body = operations.quarantined_body(id_, who=who()).decode("utf-8", "replace")
         say({"id": id_, "body": body}, printable(body), json_=json_)
         return
     found = operations.quarantined()

@@ -6,7 +6,7 @@ secrets from being shown, `first_start` makes the ones that a fresh machine lack
 
 from app.settings.faults import ConfigError, config_error
 from app.settings.first_start import issue_secrets
-from app.settings.load import find_config, load_settings
+from app.settings.load import find_config, load_settings, read_document
 from app.settings.model import Route, Settings, Source
 from app.settings.secret import ReferenceField, Secret, SecretField, new_key
 
@@ -23,4 +23,5 @@ __all__ = [
     "issue_secrets",
     "load_settings",
     "new_key",
+    "read_document",
 ]

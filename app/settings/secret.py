@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,11 @@ class Secret:
     def reveal(self) -> str:
         """Give the secret itself."""
         return self._text
+
+    @property
+    def fingerprint(self) -> str:
+        """Give what a key may be known by: the beginning of its hash."""
+        return sha256(self._text.encode("utf-8", "replace")).hexdigest()[:12]
 
     def __repr__(self) -> str:
         return f"<secret {self.reference}>"

@@ -10,6 +10,7 @@ from urllib.parse import unquote_plus
 
 import sqlalchemy as sa
 
+from app.store.desk import checks
 from app.store.inbox import delivery_row, lead_columns
 from app.store.tables import (
     WAITING,
@@ -60,6 +61,19 @@ class Acts:
     def __init__(self, store: Store) -> None:
         """Take the store."""
         self._store = store
+
+    def record(self, action: str, target: str, *, now: int, who: Who) -> None:
+        """Leave an audit row of what changes nothing but must not go unseen, such as looking at a person."""
+        with self._store.write() as connection:
+            note(connection, action, target, now=now, who=who)
+
+    def keep_check(self, destination: str, *, code: str | None, detail: str, now: int, who: Who) -> None:
+        """Keep the result of a check as the destination's latest; `code` None: all was well."""
+        row = {"at": now, "code": code, "detail": detail, "actor": who.actor}
+        keep = self._store.insert(checks).values(destination=destination, **row)
+        with self._store.write() as connection:
+            connection.execute(keep.on_conflict_do_update(index_elements=["destination"], set_=row))
+            note(connection, "check", f"{destination} {code or 'ok'}", now=now, who=who)
 
     def find(self, selection: Selection) -> list[tuple[str, str, str]]:
         """Give lead, destination and state of every delivery selected."""
@@ -261,7 +275,10 @@ class Acts:
 
 def note(connection: Connection, action: str, *targets: str, now: int, who: Who) -> None:
     """Leave an audit row a target, in the transaction of what was done to it."""
-    rows = [{"at": now, "actor": who.actor, "action": action, "target": one, "why": who.why} for one in targets]
+    rows = [
+        {"at": now, "actor": who.actor, "action": action, "target": one, "why": who.why, "subject": one.split(" ")[0]}
+        for one in targets
+    ]
     if rows:
         connection.execute(audit.insert(), rows)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import sqlalchemy as sa
 import uuid_utils
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from app.store.acts import Who
     from app.store.engine import Store
 
+ProblemRow: TypeAlias = "Row[Any]"
 OPEN = problems.c.closed_at.is_(None)
 
 

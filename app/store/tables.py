@@ -17,6 +17,9 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    and_,
+    case,
+    literal,
     literal_column,
     text,
 )
@@ -64,6 +67,7 @@ receipts = Table(
     Column("lead", Text),  # the normal form as JSON; none for duplicate, withheld, quarantined
 )
 Index("receipts_by_time", receipts.c.received_at)
+Index("receipts_by_source", receipts.c.source, receipts.c.received_at)
 _KNOWN = text("person IS NOT NULL")
 Index("receipts_by_person", receipts.c.person, sqlite_where=_KNOWN, postgresql_where=_KNOWN)
 # What people look for among a million ordinary leads.
@@ -71,8 +75,8 @@ UNUSUAL = text("status <> 'accepted'")
 Index("receipts_unusual", receipts.c.status, receipts.c.received_at, sqlite_where=UNUSUAL, postgresql_where=UNUSUAL)
 TESTS = text("test")
 Index("receipts_tests", receipts.c.received_at, sqlite_where=TESTS, postgresql_where=TESTS)
-_OFFERED = text("offer IS NOT NULL")
-Index("receipts_by_offer", receipts.c.offer, receipts.c.received_at, sqlite_where=_OFFERED, postgresql_where=_OFFERED)
+OFFERED = text("offer IS NOT NULL")
+Index("receipts_by_offer", receipts.c.offer, receipts.c.received_at, sqlite_where=OFFERED, postgresql_where=OFFERED)
 
 # What a receipt still owes to each destination, or owed. `due_at` is when it may next be claimed:
 # the next try of a `due` row, the end of the lease of a `sending` one.
@@ -99,6 +103,15 @@ Index(
     deliveries.c.due_at,
     sqlite_where=_WAITING,
     postgresql_where=_WAITING,
+)
+_FAILING = text("state IN ('due', 'sending') AND code IS NOT NULL")
+Index(
+    "deliveries_failing",
+    deliveries.c.destination,
+    deliveries.c.code,
+    deliveries.c.due_at,
+    sqlite_where=_FAILING,
+    postgresql_where=_FAILING,
 )
 _DEAD = text("state = 'dead'")
 Index("deliveries_dead", deliveries.c.destination, deliveries.c.code, sqlite_where=_DEAD, postgresql_where=_DEAD)
@@ -144,6 +157,12 @@ lanes = Table(
     Column("next_probe_at", BigInteger),
 )
 
+# `held` as people see it: waiting at a destination that is parked.
+SHOWN_STATE = case(
+    (and_(deliveries.c.state == State.DUE, lanes.c.parked), literal(State.HELD.value)), else_=deliveries.c.state
+)
+WITH_LANE = deliveries.outerjoin(lanes, lanes.c.destination == deliveries.c.destination)
+
 quarantine = Table(
     "quarantine",
     metadata,
@@ -182,8 +201,9 @@ audit = Table(
     Column("action", Text, nullable=False),
     Column("target", Text, nullable=False),  # ids, names of destinations and codes, never a person
     Column("why", Text, nullable=False),
+    Column("subject", Text, nullable=False, server_default=""),  # the first word of `target`, to find a lead's acts by
 )
-Index("audit_by_target", audit.c.target)
+Index("audit_by_subject", audit.c.subject)
 
 meta = Table(
     "meta",

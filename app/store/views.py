@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from app.store.causes import Causes
+from app.store.desk import alerts, checks
+from app.store.searching import Search
 from app.store.tables import (
-    DEAD,
-    WAITING,
-    State,
+    SHOWN_STATE,
+    UNUSUAL,
+    WITH_LANE,
     Status,
     attempts,
+    audit,
     deliveries,
     iso,
     lanes,
@@ -23,49 +27,16 @@ from app.store.tables import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from sqlalchemy.engine import Connection, Row
 
+    from app.store.causes import Cause, Waiting
     from app.store.engine import Store
+    from app.store.searching import Filter
 
 CHUNK = 1000  # ids a statement
-
-# `held` as people see it: waiting at a destination that is parked.
-SHOWN_STATE = sa.case(
-    (sa.and_(deliveries.c.state == State.DUE, lanes.c.parked), sa.literal(State.HELD.value)), else_=deliveries.c.state
-)
-# What a state implies, where that leads into a partial index.
-_INDEXED: dict[str, sa.ColumnElement[bool]] = {
-    State.DUE: WAITING,
-    State.SENDING: WAITING,
-    State.HELD: WAITING,
-    State.DEAD: DEAD,
-}
-_WITH_LANE = deliveries.outerjoin(lanes, lanes.c.destination == deliveries.c.destination)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Filter:
-    """Which leads: by what became of them (a status or a delivery's state), test or not, since when (ms)."""
-
-    state: str | None = None
-    test: bool | None = None
-    since: int | None = None
-    limit: int = 100
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cause:
-    """One destination in trouble for one reason. Times in milliseconds."""
-
-    destination: str
-    code: str
-    since: int
-    waiting: int
-    dead: int
-    next_try: int | None
-    parked: bool
+QUARANTINED = sa.and_(receipts.c.status == Status.QUARANTINED, UNUSUAL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,18 +63,13 @@ class Views:
     def __init__(self, store: Store) -> None:
         """Take the store."""
         self._store = store
+        self._search = Search(store)
+        self._causes = Causes(store)
 
     def leads(self, wanted: Filter) -> list[dict[str, Any]]:
         """Give leads, newest first, with the state at each destination; nothing personal."""
-        query = sa.select(receipts).order_by(receipts.c.id.desc()).limit(wanted.limit)
-        if wanted.test is not None:
-            query = query.where(receipts.c.test.is_(wanted.test))
-        if wanted.since is not None:
-            query = query.where(receipts.c.received_at >= wanted.since)
-        if wanted.state is not None:
-            query = query.where(sa.or_(sa.false(), *_what_became(wanted.state)))
         with self._store.read() as connection:
-            rows = connection.execute(query).all()
+            rows = self._search.leads(connection, wanted)
             states = self._states(connection, [row.id for row in rows])
         return [
             {**_summary(row), "deliveries": {name: state for name, state, _ in states.get(row.id, [])}} for row in rows
@@ -134,7 +100,7 @@ class Views:
     def _states(self, connection: Connection, ids: list[str]) -> dict[str, list[tuple[str, str, str | None]]]:
         query = (
             sa.select(deliveries.c.receipt_id, deliveries.c.destination, SHOWN_STATE, deliveries.c.remote_id)
-            .select_from(_WITH_LANE)
+            .select_from(WITH_LANE)
             .where(deliveries.c.receipt_id.in_(sa.bindparam("b_ids", expanding=True)))
             .order_by(deliveries.c.destination)
         )
@@ -146,99 +112,30 @@ class Views:
                 states.setdefault(receipt_id, []).append((destination, state, remote_id))
         return states
 
+    def offers(self) -> list[str]:
+        """Give every offer there is a lead of."""
+        return self._search.offers()
+
     def causes(self) -> list[Cause]:
         """Give every destination in trouble, one row a reason, the longest lasting first."""
-        with self._store.read() as connection:
-            parked = list(self._parked(connection))
-            names = [cause.destination for cause in parked]
-            retrying = list(self._retrying(connection, names))
-            dead = list(self._dead(connection))
-        merged: dict[tuple[str, str], Cause] = {}
-        for cause in (*parked, *retrying, *dead):
-            key = (cause.destination, cause.code)
-            merged[key] = _together(merged[key], cause) if key in merged else cause
-        return sorted(merged.values(), key=lambda cause: cause.since)
+        return self._causes.now()
 
-    def _parked(self, connection: Connection) -> Iterator[Cause]:
-        for lane in connection.execute(sa.select(lanes).where(lanes.c.parked)):
-            count = sa.select(sa.func.count()).where(deliveries.c.destination == lane.destination, WAITING)
-            waiting = connection.execute(count).scalar_one()
-            yield Cause(
-                destination=lane.destination,
-                code=lane.code,
-                since=lane.since,
-                waiting=waiting,
-                dead=0,
-                next_try=lane.next_probe_at,
-                parked=True,
-            )
+    def waiting(self) -> dict[str, Waiting]:
+        """Count what waits for each destination, and since when the oldest does."""
+        return self._causes.waiting()
 
-    def _retrying(self, connection: Connection, parked: list[str]) -> Iterator[Cause]:
-        failing = sa.and_(WAITING, deliveries.c.code.is_not(None), deliveries.c.destination.not_in(parked))
-        first_at = (
-            sa.select(sa.func.min(attempts.c.at))
-            .where(
-                attempts.c.receipt_id == deliveries.c.receipt_id,
-                attempts.c.destination == deliveries.c.destination,
-                attempts.c.code == deliveries.c.code,
-            )
-            .scalar_subquery()
-        )
-        query = (
-            sa.select(
-                deliveries.c.destination,
-                deliveries.c.code,
-                sa.func.min(sa.func.coalesce(first_at, deliveries.c.updated_at)),
-                sa.func.count(),
-                sa.func.min(deliveries.c.due_at),
-            )
-            .where(failing)
-            .group_by(deliveries.c.destination, deliveries.c.code)
-        )
-        for destination, code, since, waiting, next_try in connection.execute(query):
-            yield Cause(
-                destination=destination,
-                code=code,
-                since=since,
-                waiting=waiting,
-                dead=0,
-                next_try=next_try,
-                parked=False,
-            )
-
-    def _dead(self, connection: Connection) -> Iterator[Cause]:
-        query = (
-            sa.select(
-                deliveries.c.destination, deliveries.c.code, sa.func.min(deliveries.c.updated_at), sa.func.count()
-            )
-            .where(DEAD)
-            .group_by(deliveries.c.destination, deliveries.c.code)
-        )
-        for destination, code, since, dead in connection.execute(query):
-            yield Cause(
-                destination=destination, code=code, since=since, waiting=0, dead=dead, next_try=None, parked=False
-            )
-
-    def waiting_by_destination(self) -> dict[str, tuple[int, int]]:
-        """Count what waits for each destination, and since when the oldest does (ms)."""
-        oldest = sa.func.min(receipts.c.received_at)
-        query = (
-            sa.select(deliveries.c.destination, sa.func.count(), oldest)
-            .join(receipts, receipts.c.id == deliveries.c.receipt_id)
-            .where(WAITING)
-            .group_by(deliveries.c.destination)
-        )
-        with self._store.read() as connection:
-            return {name: (number, since) for name, number, since in connection.execute(query)}
-
-    def quarantined(self) -> list[dict[str, Any]]:
-        """Give what waits in quarantine, oldest first; bodies by `body` only."""
+    def quarantined(self, *, limit: int | None = None, before: str | None = None) -> list[dict[str, Any]]:
+        """Give what waits in quarantine, the latest first, from after `before` on; bodies by `body` only."""
         query = (
             sa.select(receipts.c.received_at, receipts.c.source, quarantine)
             .join(quarantine, quarantine.c.id == receipts.c.id)
-            .where(receipts.c.status == Status.QUARANTINED)
-            .order_by(receipts.c.id)
+            .where(QUARANTINED)
+            .order_by(receipts.c.received_at.desc(), receipts.c.id.desc())
+            .limit(limit)
         )
+        if before is not None:
+            last = sa.select(receipts.c.received_at).where(receipts.c.id == before).scalar_subquery()
+            query = query.where(sa.tuple_(receipts.c.received_at, receipts.c.id) < sa.tuple_(last, before))
         with self._store.read() as connection:
             return [
                 {
@@ -253,6 +150,40 @@ class Views:
                 for row in connection.execute(query)
             ]
 
+    def quarantined_count(self) -> int:
+        """Count what waits in quarantine."""
+        with self._store.read() as connection:
+            return connection.execute(sa.select(sa.func.count()).select_from(receipts).where(QUARANTINED)).scalar_one()
+
+    def last_received_at(self) -> int | None:
+        """When the latest body came in, whatever became of it (ms)."""
+        with self._store.read() as connection:
+            return connection.execute(sa.select(sa.func.max(receipts.c.received_at))).scalar()
+
+    def audit(
+        self,
+        *,
+        before: int | None,
+        limit: int,
+        target: str | None = None,
+        action: str | None = None,
+        actor: str | None = None,
+    ) -> list[dict[str, Any]]:
+        """Give who did what, the latest first; `target` is a lead's id, or the first word of another."""
+        query = sa.select(audit).order_by(audit.c.id.desc()).limit(limit)
+        if before is not None:
+            query = query.where(audit.c.id < before)
+        if target is not None:
+            query = query.where(audit.c.subject == target)
+        if action is not None:
+            query = query.where(audit.c.action == action)
+        if actor is not None:
+            query = query.where(audit.c.actor == actor)
+        with self._store.read() as connection:
+            rows = connection.execute(query).all()
+        names = ("id", "actor", "action", "target", "why")
+        return [{"at": iso(row.at), **{name: getattr(row, name) for name in names}} for row in rows]
+
     def body(self, id_: str) -> tuple[str, str, bytes | None] | None:
         """Give source, content type and body of what is quarantined under `id_`."""
         query = (
@@ -263,6 +194,22 @@ class Views:
         with self._store.read() as connection:
             row = connection.execute(query).first()
         return (row.source, row.content_type, None if row.body is None else bytes(row.body)) if row else None
+
+    def parked(self) -> set[str]:
+        """Name the destinations that are parked."""
+        with self._store.read() as connection:
+            return set(connection.execute(sa.select(lanes.c.destination).where(lanes.c.parked)).scalars())
+
+    def checks(self) -> Sequence[Row[Any]]:
+        """Give the latest result of `check` for each destination."""
+        with self._store.read() as connection:
+            return connection.execute(sa.select(checks).order_by(checks.c.destination)).all()
+
+    def alerts_failing(self) -> int:
+        """Count the alerts that were tried and haven't gone out yet."""
+        failing = sa.select(sa.func.count()).select_from(alerts).where(alerts.c.sent_at.is_(None), alerts.c.tries > 0)
+        with self._store.read() as connection:
+            return connection.execute(failing).scalar_one()
 
     def worker_seen_at(self) -> int | None:
         """When a worker last gave a sign of life (ms)."""
@@ -279,28 +226,19 @@ class Views:
             leads = connection.execute(sa.select(*kinds, number).group_by(*kinds)).all()
             counted = connection.execute(
                 sa.select(deliveries.c.destination, state, number)
-                .select_from(_WITH_LANE)
+                .select_from(WITH_LANE)
                 .group_by(deliveries.c.destination, state)
             ).all()
             failures = connection.execute(
                 sa.select(*failed, number).where(attempts.c.code.is_not(None)).group_by(*failed)
             ).all()
             parked = set(connection.execute(sa.select(lanes.c.destination).where(lanes.c.parked)).scalars())
-        oldest = {name: since for name, (_, since) in self.waiting_by_destination().items()}
+        oldest = {name: one.since for name, one in self.waiting().items()}
         standing = {
             name: LaneFigures(parked=name in parked, oldest_waiting_seconds=max(0, now - oldest.get(name, now)) / 1000)
             for name in {*names, *oldest}
         }
         return Figures(leads=leads, deliveries=counted, failures=failures, lanes=standing)
-
-
-def _what_became(state: str) -> Iterator[sa.ColumnElement[bool]]:
-    """The conditions of which one must hold; `discarded` is both: a body that a person gave up, and a delivery."""
-    if state in list(Status):
-        yield receipts.c.status == state
-    if state in list(State):
-        there = sa.select(deliveries.c.receipt_id).select_from(_WITH_LANE).where(SHOWN_STATE.in_([state]))
-        yield receipts.c.id.in_(there.where(_INDEXED[state]) if state in _INDEXED else there)
 
 
 def _summary(row: Row[Any]) -> dict[str, Any]:
@@ -330,16 +268,3 @@ def _attempt(row: Row[Any]) -> dict[str, Any]:
         "verdict": row.verdict,
         "duration_ms": row.duration_ms,
     }
-
-
-def _together(one: Cause, other: Cause) -> Cause:
-    tries = [moment for moment in (one.next_try, other.next_try) if moment is not None]
-    return Cause(
-        destination=one.destination,
-        code=one.code,
-        since=min(one.since, other.since),
-        waiting=one.waiting + other.waiting,
-        dead=one.dead + other.dead,
-        next_try=min(tries) if tries else None,
-        parked=one.parked or other.parked,
-    )

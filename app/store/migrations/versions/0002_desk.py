@@ -132,7 +132,17 @@ def upgrade() -> None:
         sqlite_where=sa.text("sent_at IS NULL"),
         postgresql_where=sa.text("sent_at IS NULL"),
     )
-    op.create_index("audit_by_target", "audit", ["target"])
+    op.add_column("audit", sa.Column("subject", sa.Text(), server_default="", nullable=False))
+    op.execute("UPDATE audit SET subject = substr(target, 1, 36)")  # most are a lead's id, or begin with one
+    op.create_index("audit_by_subject", "audit", ["subject"])
+    op.create_index(
+        "deliveries_failing",
+        "deliveries",
+        ["destination", "code", "due_at"],
+        sqlite_where=sa.text("state IN ('due', 'sending') AND code IS NOT NULL"),
+        postgresql_where=sa.text("state IN ('due', 'sending') AND code IS NOT NULL"),
+    )
+    op.create_index("receipts_by_source", "receipts", ["source", "received_at"])
     op.create_index(
         "deliveries_discarded",
         "deliveries",

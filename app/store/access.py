@@ -1,0 +1,126 @@
+"""Who may come in: rows of sessions, of wrong passwords, and of the API's tokens. Secrets are kept as hashes only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from app.store.acts import note
+from app.store.desk import sessions, sign_in_tries, tokens
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Row
+
+    from app.store.acts import Who
+    from app.store.engine import Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionRow:
+    """Somebody who is signed in; times in milliseconds."""
+
+    key: bytes
+    actor: str
+    role: str
+    proof: bytes | None
+    created_at: int
+    expires_at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenRow:
+    """A token of the API; times in milliseconds."""
+
+    id: str
+    name: str
+    role: str
+    hash: bytes
+    created_at: int
+    created_by: str
+
+
+class AccessRows:
+    """The rows."""
+
+    def __init__(self, store: Store) -> None:
+        """Take the store."""
+        self._store = store
+
+    def wait_until(self, addresses: tuple[bytes, ...]) -> int:
+        """Until when (ms) the next try of any of these must wait; 0: not at all."""
+        query = sa.select(sa.func.max(sign_in_tries.c.wait_until)).where(sign_in_tries.c.address.in_(addresses))
+        with self._store.read() as connection:
+            return connection.execute(query).scalar() or 0
+
+    def failed(self, address: bytes, *, forget_before: int, now: int) -> int:
+        """Count one more wrong try, anew if the latest was before `forget_before` (ms); gives the number so far."""
+        row = self._store.insert(sign_in_tries).values(address=address, failures=1, last_at=now, wait_until=0)
+        again = sa.case((sign_in_tries.c.last_at < forget_before, 1), else_=sign_in_tries.c.failures + 1)
+        count = row.on_conflict_do_update(
+            index_elements=["address"], set_={"failures": again, "last_at": row.excluded.last_at}
+        ).returning(sign_in_tries.c.failures)
+        with self._store.write() as connection:
+            return int(connection.execute(count).scalar_one())
+
+    def make_wait(self, address: bytes, *, until: int, now: int, who: Who) -> None:
+        """Have the next tries of an address wait."""
+        with self._store.write() as connection:
+            change = sign_in_tries.update().where(sign_in_tries.c.address == address)
+            connection.execute(change.values(wait_until=until))
+            note(connection, "sign-in-refused", "console", now=now, who=who)
+
+    def enter(self, row: SessionRow, *, address: bytes | None, now: int, who: Who) -> None:
+        """Keep a new session, forget the address's wrong tries and every session that has ended."""
+        with self._store.write() as connection:
+            connection.execute(sessions.delete().where(sessions.c.expires_at <= now))
+            if address is not None:
+                connection.execute(sign_in_tries.delete().where(sign_in_tries.c.address == address))
+            values = {name: getattr(row, name) for name in SessionRow.__slots__}
+            connection.execute(sessions.insert().values(**values))
+            note(connection, "sign-in", "console", now=now, who=who)
+
+    def session(self, key: bytes, *, now: int) -> Row[Any] | None:
+        """Give a session that has not ended."""
+        query = sa.select(sessions).where(sessions.c.key == key, sessions.c.expires_at > now)
+        with self._store.read() as connection:
+            return connection.execute(query).first()
+
+    def leave(self, key: bytes, *, now: int, who: Who) -> None:
+        """End a session."""
+        with self._store.write() as connection:
+            if connection.execute(sessions.delete().where(sessions.c.key == key)).rowcount:
+                note(connection, "sign-out", "console", now=now, who=who)
+
+    def tokens(self) -> list[Row[Any]]:
+        """Give every token, the latest first."""
+        with self._store.read() as connection:
+            return list(connection.execute(sa.select(tokens).order_by(tokens.c.created_at.desc(), tokens.c.id)))
+
+    def token(self, hash_: bytes) -> Row[Any] | None:
+        """Give the token with this hash, unless it is revoked."""
+        query = sa.select(tokens).where(tokens.c.hash == hash_, tokens.c.revoked_at.is_(None))
+        with self._store.read() as connection:
+            return connection.execute(query).first()
+
+    def add_token(self, row: TokenRow, *, who: Who) -> None:
+        """Keep a new token."""
+        values = {name: getattr(row, name) for name in TokenRow.__slots__}
+        with self._store.write() as connection:
+            connection.execute(tokens.insert().values(**values))
+            note(connection, "token-made", f"{row.id} {row.name} {row.role}", now=row.created_at, who=who)
+
+    def token_used(self, id_: str, *, now: int) -> None:
+        """Note when a token was last used."""
+        with self._store.write() as connection:
+            connection.execute(tokens.update().where(tokens.c.id == id_).values(last_used_at=now))
+
+    def revoke(self, id_: str, *, now: int, who: Who) -> bool:
+        """End a token; tells whether it was live."""
+        live = sa.and_(tokens.c.id == id_, tokens.c.revoked_at.is_(None))
+        with self._store.write() as connection:
+            changed = connection.execute(tokens.update().where(live).values(revoked_at=now)).rowcount > 0
+            if changed:
+                note(connection, "token-revoked", id_, now=now, who=who)
+        return changed
