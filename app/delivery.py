@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from app.destinations.base import DeliveryFailed, Outcome, Parcel, Postponed, Sent
+from app.lead import Lead
 from app.log import logger, where_from
 from app.retry import Verdict, decide
 from app.store import StoreUnavailable
+from app.store.counts import Usage
 from app.store.outbox import Claim, LaneState, Outbox, Result
 from app.store.tables import State, from_ms, iso, to_ms
 
@@ -21,7 +23,8 @@ if TYPE_CHECKING:
 
     from app.catalogue import Catalogue, Entry
     from app.destinations.base import Destination
-    from app.lead import Lead
+
+    _Cause = tuple[str | None, int | None]
 
 log = logger("delivery")
 UNKNOWN = "uncatalogued"
@@ -57,19 +60,39 @@ class Lane:
         """Ask a parked destination whether it is mended; if so the lane flows again, one lead at first."""
         if not self.outbox.take_probe(self.name, now=now):
             return
-        code = self.check()[0]
-        self.outbox.record_probe(self.name, code=code, now=to_ms(self.now()))
+        found = self._checked()
+        if isinstance(found, str):
+            code = None
+            self.outbox.record_probe(self.name, code=None, now=to_ms(self.now()))
+        else:
+            code = self._entry(found).code
+            self.outbox.record_probe(
+                self.name,
+                code=code,
+                now=to_ms(self.now()),
+                status=found.status,
+                raw_code=_plain(found.code, Lead()),
+                evidence=_evidence(found, leads=()),
+            )
         log.info("destination.probed", destination=self.name, code=code, green=code is None)
 
     def check(self) -> tuple[str | None, str]:
         """Try the destination for real: the catalogue code of what is wrong (None: nothing) and a line about it."""
+        found = self._checked()
+        if isinstance(found, str):
+            return None, found
+        entry = self._entry(found)
+        return entry.code, f"{entry.title}: {found.about}" if found.about else entry.title
+
+    def _checked(self) -> str | DeliveryFailed:
+        """Try the destination: a line about what was found, or what went wrong."""
         try:
-            return None, self.destination.check()
+            return self.destination.check()
         except DeliveryFailed as failure:
-            entry = self._entry(failure)
-            return entry.code, f"{entry.title}: {failure.about}" if failure.about else entry.title
+            return failure
         except Exception as exc:  # noqa: BLE001  (an adapter's own fault must not stop the lane)
-            return UNKNOWN, _own_fault(exc, destination=self.name)
+            name = _own_fault(exc, destination=self.name)
+            return DeliveryFailed(detail=name, about=name)
 
     def _deliver(self, state: LaneState, now: int) -> None:
         limit = 1 if state.probes else self.destination.max_batch
@@ -80,8 +103,9 @@ class Lane:
         outcomes = self._send([_parcel(claim, self.name) for claim in claims])
         duration_ms = round((time.monotonic() - begun) * 1000)
         now = to_ms(self.now())
+        told = self._evidence(outcomes, leads=[claim.lead for claim in claims])
         results = [
-            self._result(claim, outcome, now=now, duration_ms=duration_ms)
+            self._result(claim, outcome, now=now, duration_ms=duration_ms, evidence=told.get(_cause(outcome)))
             for claim, outcome in zip(claims, outcomes, strict=True)
         ]
         kept = self._recorded(results, now=now)
@@ -91,14 +115,29 @@ class Lane:
     def _recorded(self, results: Sequence[Result], *, now: int) -> list[Result]:
         """Write down what came of a batch: what isn't, is sent again, so a store that is away is waited for."""
         ends = time.monotonic() + RECORD_WITHIN
+        usage = self._usage() if any(result.attempted for result in results) else None
         while True:
             try:
-                return self.outbox.record(self.name, results, now=now)
+                return self.outbox.record(self.name, results, now=now, usage=usage)
             except StoreUnavailable as exc:
                 if time.monotonic() > ends:
                     raise
                 log.warning("store.awaited", destination=self.name, reason=str(exc))
                 time.sleep(RECORD_AGAIN_AFTER)
+
+    def _usage(self) -> Usage | None:
+        """Ask the adapter for what it knows of its system's limits; a fault there must not cost the results."""
+        try:
+            known = self.destination.usage
+        except Exception as exc:  # noqa: BLE001
+            _own_fault(exc, destination=self.name)
+            return None
+        return Usage(known.used, known.allowed, known.of) if known is not None else None
+
+    def _evidence(self, outcomes: Sequence[Outcome], *, leads: Sequence[Lead]) -> dict[_Cause | None, str | None]:
+        """Give what the system said, once for each cause: leads that fail alike would all be told the same."""
+        failures = {_cause(one): one for one in outcomes if isinstance(one, DeliveryFailed)}
+        return {cause: _evidence(failure, leads=leads) for cause, failure in failures.items()}
 
     def _send(self, parcels: Sequence[Parcel]) -> Sequence[Outcome]:
         try:
@@ -115,7 +154,9 @@ class Lane:
     def _entry(self, failure: DeliveryFailed) -> Entry:
         return self.catalogue.translate(self.type, code=failure.code, status=failure.status, detail=failure.detail)
 
-    def _result(self, claim: Claim, outcome: Outcome, *, now: int, duration_ms: int) -> Result:
+    def _result(
+        self, claim: Claim, outcome: Outcome, *, now: int, duration_ms: int, evidence: str | None = None
+    ) -> Result:
         verdict, code, raw_code, status, remote_id = Verdict.DONE, None, None, None, None
         state, due_at, tries = str(State.SENT), now, claim.tries
         if isinstance(outcome, Sent):
@@ -139,6 +180,7 @@ class Lane:
             remote_id=remote_id,
             duration_ms=duration_ms,
             attempted=not isinstance(outcome, Postponed),
+            evidence=evidence,
         )
 
     def _log(self, result: Result, *, batch: int, stood: bool) -> None:
@@ -182,6 +224,18 @@ def _parcel(claim: Claim, destination: str) -> Parcel:
         withheld_domain=claim.email_domain,
         redelivery=claim.number > 1,
     )
+
+
+def _cause(outcome: Outcome) -> _Cause | None:
+    """Name what failures have in common that differ in nothing but their lead."""
+    return (outcome.code, outcome.status) if isinstance(outcome, DeliveryFailed) else None
+
+
+def _evidence(failure: DeliveryFailed, *, leads: Sequence[Lead]) -> str | None:
+    """Scrub what the system said; None if it said nothing."""
+    from app.evidence import scrubbed  # noqa: PLC0415  (receivers load this module too, and never need it)
+
+    return scrubbed(failure.detail, leads=leads) or None
 
 
 def _plain(raw_code: str | None, lead: Lead) -> str | None:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from app import create_app
 from app.log import configure_logging, logger
+from app.worker import stand_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -114,7 +115,9 @@ def receiver() -> Flask:
     """Make the application inside a receiver process."""
     configure_logging()
     end_with_parent()
-    return create_app()
+    app = create_app()
+    stand_by(app.extensions["leadwire"])
+    return app
 
 
 def end_with_parent() -> None:

@@ -167,7 +167,8 @@ class Wiring:
 
     def destination(self, name: str) -> Destination:
         """Make a destination."""
-        tools = Tools(now=self.now, public_url=self.settings.server.public_url)
+        console = self.settings.console.enabled
+        tools = Tools(now=self.now, public_url=self.settings.server.public_url, console=console)
         return self._kinds[name](name, self._loaded[name], tools)
 
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import socket
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
+from app.alerts import Watch, make_channels
 from app.log import logger, where_from
 from app.store import StoreUnavailable
 from app.store.tables import to_ms
 
 if TYPE_CHECKING:
     from app.delivery import Lane
+    from app.destinations.email import Email
     from app.store.engine import Wakeup
     from app.store.outbox import Outbox
     from app.wiring import Wiring
@@ -47,10 +51,11 @@ class Worker:
         outbox = self._begin(name)
         threads = [self._start(self._wiring.lane(lane, worker=name)) for lane in self._wiring.settings.destinations]
         threading.Thread(target=self._hear, args=(wakeup,), name="wakeup", daemon=True).start()
+        watch = keep_watch(self._wiring, self._stopping, holder=name, beside_worker=True)
         log.info("worker.started", worker=name, lanes=len(threads), store=store.name)
         self._beat(outbox)
         ends = time.monotonic() + STOP_WITHIN
-        for thread in threads:
+        for thread in (*threads, watch):
             thread.join(max(0.0, ends - time.monotonic()))
         finished = not any(thread.is_alive() for thread in threads)
         log.info("worker.stopped", worker=name, finished=finished)
@@ -111,6 +116,33 @@ class Worker:
                     self._ring()
             except StoreUnavailable as exc:
                 log.error("store.unavailable", reason=str(exc))
+
+
+def keep_watch(wiring: Wiring, stopping: threading.Event, *, holder: str, beside_worker: bool) -> threading.Thread:
+    """Take part in the watch over problems, in a thread of its own, until `stopping` is set."""
+    settings = wiring.settings
+    watch = Watch(
+        holder=holder,
+        beside_worker=beside_worker,
+        store=wiring.store,
+        settings=settings.alerts,
+        kinds={name: table["type"] for name, table in settings.destinations.items()},
+        catalogue=wiring.catalogue,
+        link=f"{settings.server.public_url}/console/problems" if settings.console.enabled else None,
+        make_channels=lambda: make_channels(
+            settings.alerts, email=lambda name: cast("Email", wiring.destination(name)), now=wiring.now
+        ),
+        now=wiring.now,
+    )
+    thread = threading.Thread(target=watch.run, args=(stopping,), name="watch", daemon=True)
+    thread.start()
+    return thread
+
+
+def stand_by(wiring: Wiring) -> None:
+    """Watch from a process that is no worker: only while no worker is seen, so that somebody says so."""
+    holder = f"{socket.gethostname()} receiver {os.getpid()}"
+    keep_watch(wiring, threading.Event(), holder=holder, beside_worker=False)
 
 
 def work(wiring: Wiring) -> bool:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.load import lead
+from bench.pages import pages
 from tests.parts.server import KEY, Server, free_port
 from tests.parts.smtp import listening
 
@@ -130,7 +131,7 @@ def ratio(values: list[float]) -> str:
 def main() -> None:
     """Print every row."""
     os.chdir(Path(__file__).parents[1])
-    for question in (accept, lanes):
+    for question in (accept, lanes, pages):
         for name, figure in question():
             print(f"{name:<62} {figure}", flush=True)
 

@@ -20,15 +20,15 @@ install() { # what, the packages that bring it
   fi
 }
 
-# Azurite, from npm
+# Azurite and axe, from npm
 command -v npm >/dev/null || install "Node.js" nodejs npm
 if command -v npm >/dev/null; then
   if [ ! -e node_modules/.leadwire ] || [ package-lock.json -nt node_modules/.leadwire ]; then
-    echo "parts: installing Azurite ..."
+    echo "parts: installing Azurite and axe ..."
     if npm ci --silent >/tmp/leadwire-npm.log 2>&1; then
       touch node_modules/.leadwire
     else
-      missing "Azurite" "npm ci failed, see /tmp/leadwire-npm.log"
+      missing "Azurite and axe" "npm ci failed, see /tmp/leadwire-npm.log"
     fi
   fi
 fi
@@ -37,4 +37,7 @@ fi
 if ! command -v pg_isready >/dev/null && ! ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; then
   install "PostgreSQL" postgresql
 fi
+
+# A browser: Debian's own. Playwright's are never downloaded.
+[ -x /usr/bin/chromium ] || install "Chromium" chromium fonts-noto-core
 exit 0

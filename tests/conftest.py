@@ -3,7 +3,13 @@
 import pytest
 import structlog
 
-pytest_plugins = ["tests.parts.azurite", "tests.parts.postgres", "tests.parts.server", "tests.parts.smtp"]
+pytest_plugins = [
+    "tests.parts.azurite",
+    "tests.parts.browser",
+    "tests.parts.postgres",
+    "tests.parts.server",
+    "tests.parts.smtp",
+]
 
 
 @pytest.fixture(autouse=True)

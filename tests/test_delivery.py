@@ -8,14 +8,17 @@ import pytest
 
 from app.catalogue import Catalogue, shipped_folder
 from app.delivery import Lane
-from app.destinations.base import DeliveryFailed, Postponed, Sent
+from app.destinations.base import DeliveryFailed, Postponed, Sent, Usage
 from app.lead import Lead
 from app.retry import horizon
 from app.store import StoreUnavailable, open_store
+from app.store.counts import Counts
 from app.store.inbox import Arrival, Inbox
 from app.store.outbox import Outbox
+from app.store.problems import ProblemLog
+from app.store.searching import Filter
 from app.store.tables import Status, to_ms
-from app.store.views import Filter, Views
+from app.store.views import Views
 
 START = datetime(2026, 11, 20, 12, tzinfo=UTC)
 SCHEDULE = tuple(timedelta(seconds=seconds) for seconds in (0, 10, 100))
@@ -26,6 +29,7 @@ class Scripted:
     """A destination that does what the test says, and remembers what it was given."""
 
     max_batch = 3
+    usage = None
 
     def __init__(self):
         self.calls = []
@@ -84,6 +88,12 @@ class World:
 
     def state(self, id_):
         return self.views.show(id_)["deliveries"][0]["state"]
+
+    def problem(self, code):
+        return ProblemLog(self.store).open_rows()["crm", code]
+
+    def figures(self):
+        return Counts(self.store).lanes()["crm"]
 
     def attempts(self, id_):
         return self.views.show(id_)["deliveries"][0]["attempts"]
@@ -337,3 +347,70 @@ def test_a_clock_that_was_years_ahead_strands_no_lead(world):
     world.at -= timedelta(days=400)
     world.step()
     assert world.state(id_) == "sent"
+
+
+def test_what_the_system_said_is_kept_without_anybody_of_the_batch(world):
+    world.lead()
+    world.lead(lead=Lead(first_name="Quillfeather"))
+    world.fails("ENOSPC", status=507, detail="Quillfeather and ZAPHKIEL%40contoso.com do not fit: prvCreateLead")
+    world.step()
+    found = world.problem("file.disk-full")
+    assert (found.status, found.raw_code) == (507, "ENOSPC")
+    assert found.evidence == "[…] and […] do not fit: prvCreateLead"
+
+
+def test_a_failure_without_words_has_no_evidence(world):
+    world.lead()
+    world.fails("ENOSPC")
+    world.step()
+    assert world.problem("file.disk-full").evidence is None
+
+
+def test_a_failed_probe_leaves_its_evidence(world):
+    world.lead()
+    world.fails("EACCES", detail="at delivery")
+    world.step()
+
+    def refuse():
+        code = "EROFS"
+        raise DeliveryFailed(code, status=30, detail="read-only, says jane@fabrikam.com; password=hunter2")
+
+    world.destination.health = refuse
+    world.step(minutes=1)
+    found = [row for row in ProblemLog(world.store).open_rows().values() if row.raw_code == "EROFS"]
+    assert [(row.status, row.evidence) for row in found] == [(30, "read-only, says […]; password=[…]")]
+
+
+def test_what_is_used_of_a_limit_is_kept_after_each_send(world):
+    world.lead()
+    world.destination.usage = Usage(120, 15000, "API calls in 24 hours")
+    world.step()
+    kept = world.figures()
+    assert (kept.calls_used, kept.calls_allowed, kept.calls_of) == (120, 15000, "API calls in 24 hours")
+    assert (kept.calls_at, kept.sent) == (to_ms(START), 1)
+
+
+def test_leads_that_were_only_put_off_leave_the_figure_and_its_time_as_they_were(world):
+    world.lead()
+    world.destination.usage = Usage(120, 15000, "API calls in 24 hours")
+    world.step()
+    world.lead()
+    world.destination.answer = lambda parcels: [Postponed(world.at + timedelta(hours=1)) for _ in parcels]
+    world.step(minutes=5)
+    assert world.figures().calls_at == to_ms(START)
+
+
+def test_an_adapter_that_cannot_tell_its_usage_loses_no_result(world, capfd):
+    class Broken(Scripted):
+        @property
+        def usage(self):
+            raise KeyError(PERSON["email"])
+
+    id_ = world.lead()
+    world.destination = Broken()
+    world.lane = world.lane_of("worker-1")
+    world.step()
+    assert world.state(id_) == "sent"
+    logged = "".join(capfd.readouterr())
+    assert "destination.crashed" in logged
+    assert PERSON["email"] not in logged

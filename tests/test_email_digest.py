@@ -23,7 +23,7 @@ def test_a_batch_that_does_not_fit_comes_as_one_digest_that_lists_every_lead(mak
     (mail,) = server.parsed()
     assert (mail["Message-ID"], mail["Subject"]) == (outcomes[0].remote_id, "Digest: 11 new leads")
     lines = mail.get_body(("plain",)).get_content().splitlines()
-    assert all(f"Look it up: leadwire show lead-{number}" in lines for number in range(1, 12))
+    assert all(f"Open: https://leads.contoso.example/console/leads/lead-{number}" in lines for number in range(1, 12))
 
 
 def test_a_second_digest_waits_for_its_hour_and_then_holds_what_waited(make_email, mail_server, mail_clock):

@@ -34,12 +34,16 @@ ANY = st.characters() | st.just("\ud800")  # half a surrogate pair too: JSON can
 SEPARATORS = ["\r\n", "\n", "\r", "\x0b", "\x0c", "\x1c", "\x85", "\u2028", "\u2029", "\x00"]
 
 
-def writer(*, personal=False):
+OPEN = "https://leads.contoso.example/console/leads/lead-1"
+
+
+def writer(*, personal=False, console=True):
     return Writer(
         sender="leads@contoso.example",
         recipients=["sales@contoso.example", "team@contoso.example"],
         public_url="https://leads.contoso.example",
         personal=personal,
+        console=console,
     )
 
 
@@ -157,8 +161,20 @@ def test_a_mail_tells_offer_source_time_id_and_where_to_look():
     text, page = bodies(writer().letter(parcel(), now=AT))
     for line in ("Offer: Contoso Backup", "Lead source: AzureMarketplace", "Received: 2026-11-20 23:51:07 UTC"):
         assert line in text
+    assert f"Open: {OPEN}\n" in text
+    assert f'<a href="{OPEN}">{OPEN}</a>' in page
+
+
+def test_a_mail_without_a_person_says_where_the_person_is_found():
+    assert all("open the address above and sign in" in body for body in bodies(writer().letter(parcel(), now=AT)))
+
+
+def test_without_a_console_a_mail_names_the_command_and_no_address_of_a_lead():
+    text, page = bodies(writer(console=False).letter(parcel(), now=AT))
     assert "Look it up: leadwire show lead-1" in text
     assert "leadwire show lead-1" in page
+    assert "look it up where Leadwire runs" in text
+    assert "/console" not in text + page
 
 
 def test_an_offer_without_title_is_named_by_its_ids():
@@ -182,11 +198,9 @@ def test_the_page_shows_markup_as_text():
 
 
 def test_a_persons_notes_cannot_pass_for_lines_of_ours():
-    text = bodies(
-        writer(personal=True).letter(parcel(description="Hello\nLook it up: https://fabrikam.example"), now=AT)
-    )[0]
-    assert re.findall(r"^Look it up: .*", text, re.MULTILINE) == ["Look it up: leadwire show lead-1"]
-    assert "\n| Look it up: https://fabrikam.example" in text
+    text = bodies(writer(personal=True).letter(parcel(description="Hello\nOpen: https://fabrikam.example"), now=AT))[0]
+    assert re.findall(r"^Open: .*", text, re.MULTILINE) == [f"Open: {OPEN}"]
+    assert "\n| Open: https://fabrikam.example" in text
 
 
 def test_only_seven_bit_lines_of_a_length_any_server_takes():

@@ -91,12 +91,22 @@ class DeliveryFailed(Exception):  # noqa: N818  (the name the outside knows)
 Outcome = Sent | Postponed | DeliveryFailed
 
 
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """How much of a known limit is used, such as 120 of 15,000 "API calls in 24 hours"."""
+
+    used: int
+    allowed: int  # above 0
+    of: str  # what is counted, in which time
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tools:
     """What a destination may use of ours."""
 
     now: Callable[[], datetime]
     public_url: str  # how the outside reaches this server, no trailing slash
+    console: bool = True  # whether there is a console below `public_url`
 
 
 class DestinationSchema(Schema):
@@ -145,6 +155,11 @@ class Destination(Protocol):
 
     def __init__(self, name: str, settings: Mapping[str, Any], tools: Tools) -> None:
         """Take validated settings; touch neither network nor SDK that is slow to import."""
+        ...
+
+    @property
+    def usage(self) -> Usage | None:
+        """What is used of the tightest limit that is known; None where none is. Asks nobody."""
         ...
 
     def send(self, parcels: Sequence[Parcel]) -> Sequence[Outcome]:

@@ -31,6 +31,7 @@ class File:
     schema: ClassVar[type[DestinationSchema]] = FileSchema
     takes_notices: ClassVar[bool] = False
     max_batch = 500
+    usage: None = None  # a disk has no limit of calls
 
     def __init__(self, name: str, settings: Mapping[str, Any], tools: Tools) -> None:
         """Name the file; it and its folder are made when first written."""

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
 from marshmallow import ValidationError, fields, validate
 
+from app.settings.secret import SecretField
+
 if TYPE_CHECKING:
     from urllib.parse import SplitResult
 
+    from app.settings.secret import Secret
+
 HIGHEST_PORT = 65535
+# What answers there tells about this machine and its cloud account, to whoever gets it asked.
+_FORBIDDEN = tuple(
+    map(ip_network, ("169.254.0.0/16", "fe80::/10", "fd00:ec2::/32", "100.100.100.200/32", "168.63.129.16/32"))
+)
+_METADATA = {"metadata", "instance-data"}
 WRONG = "not allowed"  # what is, stands with the field
 
 
@@ -76,6 +86,52 @@ class Number(fields.Field[float]):
         return float(value) if isinstance(value, float) else int(value)
 
 
+class WebhookField(SecretField):
+    """A web address that is itself a secret: over TLS, or to this machine."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Secret:  # noqa: ANN401
+        secret = super()._deserialize(value, attr, data, **kwargs)
+        fault = _webhook_fault(secret.reveal())
+        if fault:
+            msg = f"the address that {secret.reference} holds {fault}"
+            raise ValidationError(msg)
+        return secret
+
+
+def _webhook_fault(url: str) -> str | None:
+    """Say what is wrong with a webhook's address, without repeating any of it."""
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname or "", parts.port
+    except ValueError:
+        host = ""
+    if not host or parts.scheme not in ("https", "http") or not re.fullmatch(r"[!-~]+", url):
+        return 'is no web address; allowed: "https://…"'
+    if is_forbidden_host(host):
+        return "leads to this machine's own link or cloud metadata; allowed: a host that takes messages"
+    if parts.scheme == "http" and not _is_this_machine(host):
+        return "begins with http://; allowed: https://, or http:// to this machine (loopback)"
+    return None
+
+
+def is_forbidden_host(host: str) -> bool:
+    """Tell whether a host's name or address is link-local or a cloud's metadata service."""
+    name = host.casefold().rstrip(".")
+    try:
+        address = ip_address(name.partition("%")[0])
+    except ValueError:
+        return name in _METADATA or name.startswith("metadata.")
+    address = getattr(address, "ipv4_mapped", None) or address
+    return any(address in network for network in _FORBIDDEN if network.version == address.version)
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host.casefold().rstrip(".") == "localhost"
+
+
 def choice(default: str, *others: str) -> fields.String:
     """One of some words."""
     allowed = " or ".join(f'"{one}"' for one in (default, *others))
@@ -113,6 +169,19 @@ def check_url(text: str) -> None:
         return
     parts = _split(text)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query or parts.fragment:
+        raise ValidationError(WRONG)
+
+
+def check_addresses(values: tuple[str, ...]) -> None:
+    """Refuse what isn't plain e-mail addresses."""
+    for value in values:
+        if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*", value):
+            raise ValidationError(WRONG)
+
+
+def check_growing(values: list[timedelta]) -> None:
+    """Refuse lengths of time of which one is not longer than the one before."""
+    if any(later <= earlier for earlier, later in zip([timedelta(), *values], values, strict=False)):
         raise ValidationError(WRONG)
 
 

@@ -77,6 +77,7 @@ def _dangling(settings: Settings) -> Iterator[str]:
     named += [("[alerts] via", (settings.alerts.via,) if settings.alerts.via else ())]
     for where, names in named:
         yield from _unknown(where, names, settings.destinations, "a destination")
+    yield from _no_mail(settings)
     for number, route in routes:
         yield from _unknown(f"[routes #{number}.when] source", route.source or (), settings.sources, "a source")
     owners: dict[str, str] = {}
@@ -85,6 +86,16 @@ def _dangling(settings: Settings) -> Iterator[str]:
             other = owners.setdefault(key.reveal(), name)
             if other != name:
                 yield f"[sources.{name}] keys: found a key that [sources.{other}] has too; allowed: a key of its own"
+
+
+def _no_mail(settings: Settings) -> Iterator[str]:
+    """An `[alerts] via` that can't mail."""
+    via = settings.alerts.via
+    kind = settings.destinations.get(via, {}).get("type") if via else None
+    if via in settings.destinations and kind != "email":
+        mails = [name for name, table in settings.destinations.items() if table.get("type") == "email"]
+        allowed = f'the name of a destination of type "email" ({", ".join(sorted(mails)) or "none is configured"})'
+        yield f"[alerts] via: found {via!r}, which is of type {kind!r}; allowed: {allowed}"
 
 
 def _unknown(where: str, names: Iterable[str], known: Collection[str], what: str) -> Iterator[str]:

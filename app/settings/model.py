@@ -88,14 +88,27 @@ class Console:
     tenant_id: str | None
     client_id: str | None
     client_secret: Secret | None
+    authority: str
+    ca_bundle: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alerts:
-    """Who is told when something needs a person; `via` names an e-mail destination."""
+    """Who is told when something needs a person; `via` names an e-mail destination.
 
-    to: tuple[str, ...]
+    What may pass by itself is told `after`; `escalate` are the ages at which it is told again. The three limits say
+    when too little comes in, something waits too long, or nobody works; 0 switches one off.
+    """
+
     via: str | None
+    to: tuple[str, ...]
+    webhook: Secret | None
+    webhook_format: str
+    after: timedelta
+    escalate: tuple[timedelta, ...]
+    quiet_days: float
+    oldest_minutes: float
+    worker_minutes: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

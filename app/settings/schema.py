@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from marshmallow import RAISE, Schema, fields, post_load, pre_load, validate
+from marshmallow import RAISE, Schema, ValidationError, fields, post_load, pre_load, validate, validates_schema
 
 from app.settings import model
 from app.settings.defaults import DEFAULT_STORE, with_defaults
@@ -14,8 +14,11 @@ from app.settings.kinds import (
     Flag,
     Number,
     TextOrList,
+    WebhookField,
+    check_addresses,
     check_bind,
     check_domain,
+    check_growing,
     check_store,
     check_url,
     choice,
@@ -126,19 +129,56 @@ class _Console(_Section):
     tenant_id = fields.String(load_default=None)
     client_id = fields.String(load_default=None)
     client_secret = SecretField(load_default=None)
+    authority = fields.String(
+        load_default="https://login.microsoftonline.com",
+        validate=check_url,
+        metadata={"allowed": 'the address of Microsoft Entra, such as "https://login.microsoftonline.com"'},
+    )
+    ca_bundle = fields.String(load_default=None, validate=validate.Length(min=1))
+
+    @validates_schema
+    def _can_ask_entra(self, data: dict[str, Any], **_: object) -> None:
+        if data["enabled"] and data["sign_in"] == "entra":
+            missing = [name for name in ("tenant_id", "client_id", "client_secret") if not data[name]]
+            if missing:
+                msg = 'missing, and needed by sign_in = "entra"'
+                raise ValidationError({name: [msg] for name in missing})
 
     @post_load
     def _make(self, data: dict[str, Any], **_: object) -> model.Console:
-        return model.Console(**data)
+        return model.Console(**{**data, "authority": data["authority"].rstrip("/")})
 
 
 class _Alerts(_Section):
-    to = TextOrList(load_default=(), may_be_empty=True)
     via = fields.String(load_default=None)
+    to = TextOrList(
+        load_default=(),
+        may_be_empty=True,
+        validate=check_addresses,
+        metadata={"allowed": 'a list of texts, each an e-mail address, such as ["ops@contoso.example"]'},
+    )
+    webhook = WebhookField(load_default=None)
+    webhook_format = choice("slack", "teams", "json")
+    after = Duration(load_default=timedelta(minutes=5))
+    escalate = fields.List(
+        Duration(),
+        load_default=[timedelta(hours=hours) for hours in (1, 4, 24)],
+        validate=[validate.Length(max=20), check_growing],
+        metadata={"allowed": 'a list of ages, each longer than the one before, such as ["1h", "4h", "24h"]'},
+    )
+    quiet_days = Number(7, 0, 3650, whole=False)
+    oldest_minutes = Number(60, 0, 525600, whole=False)
+    worker_minutes = Number(5, 0, 525600, whole=False)
+
+    @validates_schema
+    def _has_a_way(self, data: dict[str, Any], **_: object) -> None:
+        if data["to"] and not data["via"]:
+            msg = "allowed: the name of an e-mail destination, which `to` needs beside it"
+            raise ValidationError(msg, "via")
 
     @post_load
     def _make(self, data: dict[str, Any], **_: object) -> model.Alerts:
-        return model.Alerts(**data)
+        return model.Alerts(**{**data, "escalate": tuple(data["escalate"])})
 
 
 class _Source(_Section):

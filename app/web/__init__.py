@@ -1,4 +1,4 @@
-"""The web half: receiving leads, and being watched."""
+"""The web half: receiving leads, being watched, `/api/v1`, and the console."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from app.web import health, problem, receive
+from app.web import api, health, problem, receive
 
 if TYPE_CHECKING:
     from app.wiring import Wiring
@@ -20,6 +20,11 @@ def make_app(wiring: Wiring) -> Flask:
     app.register_blueprint(receive.make_blueprint(wiring))
     app.register_blueprint(health.make_blueprint(wiring))
     problem.register(app)
+    api.register(app, wiring)
+    if wiring.settings.console.enabled:
+        from app.web.console import install  # noqa: PLC0415  (templates and forms, for who wants them)
+
+        install(app, wiring)
     proxies = wiring.settings.server.trusted_proxies
     if proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=proxies, x_proto=proxies)  # type: ignore[method-assign]

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import hmac
 import json
 import zlib
-from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from flask import Blueprint, Response, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from app.lead import Envelope
+from app.store.key_uses import KeyUses
+from app.web.keys import Keys, UseNotes
 from app.web.problem import problem
 
 if TYPE_CHECKING:
-    from app.settings import Source
+    from app.intake import Intake
     from app.wiring import Wiring
 
 WINDOW_BITS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
@@ -25,54 +25,42 @@ def make_blueprint(wiring: Wiring) -> Blueprint:
     """Make the blueprint; keys are compared as hashes, so that the time says nothing about them."""
     blueprint = Blueprint("receive", __name__)
     keys = Keys(wiring.settings.sources)
-    intake = wiring.intake
+    uses = UseNotes(KeyUses(wiring.store), now=wiring.now)
     limit = wiring.settings.server.max_body_bytes
 
     @blueprint.route("/leads", methods=["GET", "POST"])  # HEAD comes with GET
     @blueprint.route("/leads/", methods=["GET", "POST"])
     def leads() -> Response:
-        source = keys.source(_given_key())
-        if source is None:
+        key = keys.find(_given_key())
+        if key is None:
             return problem(401, "No key, or a wrong one", _NO_KEY, headers={"WWW-Authenticate": "Bearer"})
-        if request.method != "POST":
-            return _answer(200, {"status": "ready", "detail": "This address takes leads by POST. Nothing was kept."})
-        envelope = Envelope(body=_body(limit), content_type=request.headers.get("Content-Type", ""))
-        answer = intake.receive(envelope, source=source)
-        rejection = answer.rejection
-        if rejection is not None:
-            return problem(
-                rejection.status,
-                rejection.title,
-                rejection.detail,
-                errors=rejection.errors,
-                quarantine_id=answer.receipt.id,
-            )
-        return _answer(202, {"id": answer.receipt.id, "status": answer.receipt.status, "test": answer.test})
+        try:
+            return _taken(wiring.intake, source=key.source, limit=limit)
+        finally:  # after the lead is on disk, so that this write never stands before it
+            uses.used(key)
 
     return blueprint
 
 
+def _taken(intake: Intake, *, source: str, limit: int) -> Response:
+    """Take in the request's body for a source, or say that this is the address for it."""
+    if request.method != "POST":
+        return _answer(200, {"status": "ready", "detail": "This address takes leads by POST. Nothing was kept."})
+    envelope = Envelope(body=_body(limit), content_type=request.headers.get("Content-Type", ""))
+    answer = intake.receive(envelope, source=source)
+    rejection = answer.rejection
+    if rejection is not None:
+        return problem(
+            rejection.status,
+            rejection.title,
+            rejection.detail,
+            errors=rejection.errors,
+            quarantine_id=answer.receipt.id,
+        )
+    return _answer(202, {"id": answer.receipt.id, "status": answer.receipt.status, "test": answer.test})
+
+
 _NO_KEY = "Use the whole URL that Leadwire printed: it ends in ?code= and the key. Nothing was kept."
-
-
-class Keys:
-    """Every live key of every source."""
-
-    def __init__(self, sources: dict[str, Source]) -> None:
-        """Take the sources as configured."""
-        self._known = [(_digest(key.reveal()), name) for name, source in sources.items() for key in source.keys]
-
-    def source(self, given: str) -> str | None:
-        """Give the name of the source that a key belongs to; looks at all of them, whichever fits."""
-        digest, found = _digest(given), None
-        for known, name in self._known:
-            if hmac.compare_digest(known, digest):
-                found = name
-        return found
-
-
-def _digest(key: str) -> bytes:
-    return sha256(key.encode("utf-8", "replace")).digest()
 
 
 def _given_key() -> str:

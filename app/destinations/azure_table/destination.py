@@ -47,6 +47,7 @@ class AzureTable:
     schema: ClassVar[type[DestinationSchema]] = AzureTableSchema
     takes_notices: ClassVar[bool] = False
     max_batch: int = MAX_ROWS
+    usage: None = None  # the service's limits are far beyond what leads need, and it doesn't tell how near they are
     connect_timeout: float = CONNECT_TIMEOUT  # seconds
     read_timeout: float = READ_TIMEOUT  # seconds
 

@@ -12,12 +12,12 @@ import uuid
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from app.destinations.base import CONNECT_TIMEOUT, DeliveryFailed, DestinationSchema, Postponed, Sent
+from app.destinations.base import CONNECT_TIMEOUT, DeliveryFailed, DestinationSchema, Postponed, Sent, Usage
 from app.destinations.dynamics.batch import Operation, read_batch, write_batch
 from app.destinations.dynamics.check import check_all
 from app.destinations.dynamics.columns import columns_of
 from app.destinations.dynamics.errors import BATCH_REFUSED, INCOMPLETE, SAME_KEY, read_failure, unreadable
-from app.destinations.dynamics.pace import Pace
+from app.destinations.dynamics.pace import REQUESTS, Pace
 from app.destinations.dynamics.settings import DynamicsSchema
 from app.destinations.dynamics.web import SignInFailed, Web
 
@@ -78,6 +78,11 @@ class Dynamics:
         rest = len(parcels) - len(outcomes)
         wait = timedelta(seconds=self._pace.wait(min(rest, self._together) + 1))
         return [*outcomes, *[Postponed(self._tools.now() + wait)] * rest]
+
+    @property
+    def usage(self) -> Usage:
+        """What this process has asked of the service in five minutes; others of the same user aren't known here."""
+        return Usage(self._pace.used(), REQUESTS, "requests in 5 minutes")
 
     def check(self) -> str:
         """Sign in, and ask who we are, what we may, and for every column; no lead is written.

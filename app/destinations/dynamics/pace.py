@@ -39,9 +39,14 @@ class Pace:
         now = self._clock()
         if now < self._resume:
             return 0
+        return max(0, self._limit - self.used())
+
+    def used(self) -> int:
+        """Count the requests of the window that ends now."""
+        now = self._clock()
         while self._spent and self._spent[0][0] + self._window <= now:
             self._spent.popleft()
-        return max(0, self._limit - self._total())
+        return self._total()
 
     def spend(self, requests: int) -> None:
         """Note requests that were made, after the answer: the service may have counted them as late as that."""

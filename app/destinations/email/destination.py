@@ -7,11 +7,11 @@ from collections import deque
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from app.destinations.base import DeliveryFailed, Postponed, Sent, http_session
+from app.destinations.base import DeliveryFailed, Postponed, Sent, Usage, http_session
 from app.destinations.email.graph import GraphTransport
 from app.destinations.email.settings import EmailSchema
 from app.destinations.email.smtp import SmtpTransport
-from app.destinations.email.text import Letter, Writer
+from app.destinations.email.text import Letter, Section, Writer
 from app.destinations.entra import EntraToken
 
 if TYPE_CHECKING:
@@ -52,8 +52,12 @@ class Pace:
 
     def room(self, now: datetime) -> int:
         """Count the single mails that may still go out."""
+        return max(0, MAILS_AN_HOUR - self.used(now))
+
+    def used(self, now: datetime) -> int:
+        """Count the single mails of the hour that ends now."""
         self._mailed = deque(at for at in self._mailed if _within_hour(at, now))
-        return max(0, MAILS_AN_HOUR - len(self._mailed))
+        return len(self._mailed)
 
     def digest_at(self, now: datetime) -> datetime:
         """Say from when a digest may go out: `now` if at once."""
@@ -91,6 +95,7 @@ class Email:
             sender=settings["from_address"],
             recipients=settings["to"],
             public_url=tools.public_url,
+            console=tools.console,
             personal=settings["personal_data"] == "include",
         )
 
@@ -111,6 +116,40 @@ class Email:
         self._count(outcomes, singles=singles, together=together, now=now)
         later = Postponed(until or now)
         return [outcomes.get(parcel.delivery_id, later) for parcel in parcels]
+
+    def addressed(self, to: Sequence[str]) -> Email:
+        """Make another of the same settings that writes to these people."""
+        settings = {**self._settings, "to": list(dict.fromkeys(to))}
+        return Email(self.name, settings, self._tools, timeout=self._timeout)
+
+    def tell(
+        self,
+        name: str,
+        *,
+        subject: str,
+        title: str,
+        parts: Sequence[tuple[Sequence[tuple[str, str]], str]],
+        at: datetime,
+    ) -> None:
+        """Mail something that is no lead: parts are labels and values, then a paragraph.
+
+        The same `name` and `at` give the same Message-ID and Date.
+
+        Raises:
+            DeliveryFailed: it was not taken, as far as is known.
+
+        """
+        sections = [Section(facts=list(facts), prose=prose, quoted=[]) for facts, prose in parts]
+        letter = self._writer.told(name, subject=subject, title=title, sections=sections, at=at)
+        with self._transport().connected() as post:
+            outcome, _ = post(letter)
+        if isinstance(outcome, DeliveryFailed):
+            raise outcome
+
+    @property
+    def usage(self) -> Usage:
+        """How many customers' leads were mailed singly in an hour: beyond the limit, which is ours, they wait."""
+        return Usage(self._pace.used(self._tools.now()), MAILS_AN_HOUR, "single mails in an hour, then digests")
 
     def check(self) -> str:
         """Connect, secure, sign in and ask whether we may send; no mail goes out.

@@ -33,7 +33,8 @@ SUPPORT = "https://aka.ms/marketplacepublishersupport"
 _DIGESTS = uuid.UUID("5b8f7f0c-7d5e-5f63-9a53-0c1f4a6c2f10")  # names digests; never change: Message-IDs hang on it
 _TURNING = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}  # characters that reorder what is shown
 _BREAKING = {"Cc", "Cs", "Zl", "Zp"}  # controls, lone surrogates, line and paragraph separators
-_LINK_ONLY = "Who it is stands in Leadwire only: look it up where Leadwire runs."
+_OPEN_IT = "Who it is stands in Leadwire only: open the address above and sign in."
+_LOOK_IT_UP = "Who it is stands in Leadwire only: look it up where Leadwire runs."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +82,7 @@ class Writer:
     recipients: Sequence[str]
     public_url: str
     personal: bool  # include the person's data
+    console: bool = True  # whether a lead can be opened there
 
     def letter(self, parcel: Parcel, *, now: datetime) -> Letter:
         """Write about one lead; its Message-ID is the delivery's, so stable over attempts."""
@@ -103,6 +105,10 @@ class Writer:
         name = str(uuid.uuid5(_DIGESTS, names))
         return self._finish(name, f"Digest: {many}", title, sections, now=now, resumable=False)
 
+    def told(self, name: str, *, subject: str, title: str, sections: list[Section], at: datetime) -> Letter:
+        """Write what is no lead, such as an alert; `name` is the Message-ID's."""
+        return self._finish(name, subject, title, [one for one in sections if one.facts], now=at, resumable=True)
+
     def _section(self, parcel: Parcel) -> Section:
         lead = parcel.lead
         facts = [
@@ -111,14 +117,20 @@ class Writer:
             ("Lead source", impersonal(lead.lead_source or "not given")),
             ("Received", f"{parcel.received_at:%Y-%m-%d %H:%M:%S} UTC"),
             ("Received by", self.public_url),
-            ("Look it up", f"leadwire show {parcel.lead_id}"),
+            self._way(parcel),
         ]
         if parcel.withheld_domain is not None:
             return Section(facts=facts, prose=_withheld(parcel.withheld_domain), quoted=[])
         if not self.personal:
-            return Section(facts=facts, prose=_LINK_ONLY, quoted=[])
+            return Section(facts=facts, prose=_OPEN_IT if self.console else _LOOK_IT_UP, quoted=[])
         notes = [tidy(line, limit=500) for line in (lead.description or "")[:8000].splitlines()]
         return Section(facts=facts + _person(lead), prose="What they wrote:" if any(notes) else "", quoted=notes)
+
+    def _way(self, parcel: Parcel) -> tuple[str, str]:
+        """Say how to see the lead: in the console, or by command where there is none."""
+        if self.console:
+            return "Open", f"{self.public_url}/console/leads/{parcel.lead_id}"
+        return "Look it up", f"leadwire show {parcel.lead_id}"
 
     def _finish(
         self, name: str, subject: str, title: str, sections: list[Section], *, now: datetime, resumable: bool

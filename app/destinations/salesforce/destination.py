@@ -10,7 +10,7 @@ import json
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from app.destinations.base import DeliveryFailed, Postponed, Sent, http_session
+from app.destinations.base import DeliveryFailed, Postponed, Sent, Usage, http_session
 from app.destinations.salesforce.check import problems, remarks
 from app.destinations.salesforce.describe import LeadObject, read_describe
 from app.destinations.salesforce.errors import ABOUT_FIELDS
@@ -77,6 +77,12 @@ class Salesforce:
         outcomes |= self._written(left, lead, api)
         self._judge(outcomes)
         return [outcomes[parcel.delivery_id] for parcel in parcels]
+
+    @property
+    def usage(self) -> Usage | None:
+        """What Salesforce last said of the org's calls, or of this app's where those are nearer to their end."""
+        fullest = self._allowance.fullest()
+        return Usage(*fullest, "API calls in 24 hours") if fullest else None
 
     def check(self) -> str:
         """Sign in, read what a lead is in this org, look for a delivery that isn't there; nothing is written.

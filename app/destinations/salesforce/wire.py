@@ -56,6 +56,11 @@ class Allowance:
             self.counts = [(int(used), int(allowed)) for used, allowed in found]
             self._at = self._now()
 
+    def fullest(self) -> tuple[int, int] | None:
+        """Give used and allowed of the count that is nearest to its end; None before Salesforce has told any."""
+        told = [(used, allowed) for used, allowed in self.counts if allowed]
+        return max(told, key=lambda count: count[0] / count[1], default=None)
+
     def closed_until(self) -> datetime | None:
         """Say from when to ask again, if no more than what is left to others remains; None if there is room.
 
