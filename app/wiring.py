@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from marshmallow import ValidationError
 
@@ -22,13 +23,17 @@ from app.retry import horizon
 from app.routing import Router
 from app.settings import ConfigError, config_error, find_config, load_settings
 from app.store import Store, open_store
+from app.store.alerts import AlertQueue
 from app.store.inbox import Inbox
 from app.store.outbox import Outbox
+from app.store.tables import to_ms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from app.alerts.channels import Channel
     from app.destinations.base import Destination
+    from app.destinations.email import Email
     from app.settings import Settings
 
 BLOB_ADVICE = (
@@ -137,8 +142,39 @@ class Wiring:
             access=self.access,
             kinds={name: table["type"] for name, table in self.settings.destinations.items()},
             try_destination=self._try,
+            try_alerts=self._try_alerts,
             now=self.now,
         )
+
+    @property
+    def problems_link(self) -> str | None:
+        """Where people look at problems; None without a console."""
+        return f"{self.settings.server.public_url}/console/problems" if self.settings.console.enabled else None
+
+    def alert_channels(self) -> list[Channel]:
+        """Make the channels that alerts go out by."""
+        from app.alerts import make_channels  # noqa: PLC0415  (receivers seldom have a use for them)
+
+        def email(name: str) -> Email:
+            return cast("Email", self.destination(name))
+
+        return make_channels(self.settings.alerts, email=email, now=self.now)
+
+    def _try_alerts(self) -> list[dict[str, Any]]:
+        from app.alerts import try_channels  # noqa: PLC0415
+
+        tried = try_channels(
+            self.alert_channels(),
+            catalogue=self.catalogue,
+            id_=str(uuid.uuid4()),
+            link=self.problems_link,
+            now=self.now(),
+        )
+        queue = AlertQueue(self.store)
+        for one in tried:
+            if one["ok"]:  # what waited for this channel goes out as well
+                queue.hurry(one["channel"], now=to_ms(self.now()))
+        return tried
 
     def _try(self, name: str) -> tuple[str | None, str]:
         lane = self.lane(name, worker="check")

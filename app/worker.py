@@ -7,16 +7,15 @@ import signal
 import socket
 import threading
 import time
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
-from app.alerts import Watch, make_channels
+from app.alerts import Watch
 from app.log import logger, where_from
 from app.store import StoreUnavailable
 from app.store.tables import to_ms
 
 if TYPE_CHECKING:
     from app.delivery import Lane
-    from app.destinations.email import Email
     from app.store.engine import Wakeup
     from app.store.outbox import Outbox
     from app.wiring import Wiring
@@ -128,10 +127,8 @@ def keep_watch(wiring: Wiring, stopping: threading.Event, *, holder: str, beside
         settings=settings.alerts,
         kinds={name: table["type"] for name, table in settings.destinations.items()},
         catalogue=wiring.catalogue,
-        link=f"{settings.server.public_url}/console/problems" if settings.console.enabled else None,
-        make_channels=lambda: make_channels(
-            settings.alerts, email=lambda name: cast("Email", wiring.destination(name)), now=wiring.now
-        ),
+        link=wiring.problems_link,
+        make_channels=wiring.alert_channels,
         now=wiring.now,
     )
     thread = threading.Thread(target=watch.run, args=(stopping,), name="watch", daemon=True)

@@ -223,7 +223,7 @@ def test_the_export_has_the_filtered_leads_of_all_pages_and_nothing_personal(des
     }
     personal = [SOMEONE.email, SOMEONE.last_name, SOMEONE.phone, SOMEONE.company]
     assert not [
-        text for text in personal if f",{text}," in page.source or text == SOMEONE.email and text in page.source
+        text for text in personal if f",{text}," in page.source or (text == SOMEONE.email and text in page.source)
     ]
 
 

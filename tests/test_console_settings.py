@@ -64,7 +64,7 @@ def test_a_connection_is_tested_for_real_and_the_result_stays(desk):
     assert "table: connected" in page.words
     assert "not checked yet" in page.read("//tr[td[text()='crm']]")[0]
     assert "connected" in page.read("//tr[td[text()='table']]")[0]
-    assert [one[:2] for one in desk.audited()] == [("check", "table")]
+    assert [one[:2] for one in desk.audited()] == [("check", "table ok")]
 
 
 def test_a_connection_that_fails_says_what_to_do(desk):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from app.store.acts import Acts
 from app.store.counts import Counts
@@ -40,6 +40,7 @@ class Base:
     access: Access
     kinds: Mapping[str, str]  # configured destinations' types by name
     try_destination: Callable[[str], tuple[str | None, str]]  # catalogue code of what is wrong (None: nothing), a line
+    try_alerts: Callable[[], list[dict[str, Any]]]  # a trial alert on every channel: what became of each
     now: Callable[[], datetime]
 
     @cached_property

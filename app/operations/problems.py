@@ -10,6 +10,8 @@ from app.store.problems import acknowledged
 from app.store.tables import iso
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from app.store.acts import Who
     from app.store.problems import ProblemRow
 
@@ -39,8 +41,12 @@ class Problems(Base):
                     held=cause.parked,
                 )
             )
-        own = [self._problem(name, code, row, since=row.opened_at) for (name, code), row in rows.items() if _own(code)]
-        return own + found + self._removed()
+        own = [
+            self._problem(name, code, row, since=row.opened_at, leads_waiting=row.most_waiting)
+            for (name, code), row in rows.items()
+            if _own(code)
+        ]
+        return own + found + self._removed(rows)
 
     def _problem(
         self,
@@ -77,10 +83,12 @@ class Problems(Base):
             "done": json.loads(row.done) if row is not None else [],
         }
 
-    def _removed(self) -> list[dict[str, Any]]:
+    def _removed(self, rows: Mapping[tuple[str, str], ProblemRow]) -> list[dict[str, Any]]:
         """What waits for destinations that the configuration no longer has."""
         return [
-            self._problem(name, REMOVED, None, since=one.since, leads_waiting=one.number, held=True)
+            self._problem(
+                name, REMOVED, rows.get((name, REMOVED)), since=one.since, leads_waiting=one.number, held=True
+            )
             for name, one in self._views.waiting().items()
             if name not in self.kinds
         ]

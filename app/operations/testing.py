@@ -51,6 +51,21 @@ class Testing(Base):
         host_text = f"[{local}]" if ":" in local else local
         return f"http://{host_text}:{port}/leads?code={quote(sources[name].keys[0].reveal(), safe='')}"
 
+    def send_test_alert(self, *, who: Who) -> list[dict[str, Any]]:
+        """Send a trial alert on each channel; gives channel, ok, code, title, remedy of each.
+
+        Raises:
+            NotPossible: `[alerts]` names no channel.
+
+        """
+        results = self.try_alerts()
+        if not results:
+            msg = f"No alerts are configured: set [alerts] via or webhook in {self.settings.where}."
+            raise NotPossible(msg)
+        told = " ".join(f"{one['channel']}:{one['code'] or 'ok'}" for one in results)
+        self._acts.record("alert-test", told, now=self._now(), who=who)
+        return results
+
     def explain(self, text: str) -> Explanation:
         """Say what an error text means: an entry of the catalogue, the candidates, or nothing."""
         return self.catalogue.explain(text)

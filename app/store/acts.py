@@ -10,7 +10,7 @@ from urllib.parse import unquote_plus
 
 import sqlalchemy as sa
 
-from app.store.desk import checks
+from app.store.desk import checks, problems
 from app.store.inbox import delivery_row, lead_columns
 from app.store.tables import (
     WAITING,
@@ -256,6 +256,7 @@ class Acts:
             "attempts": self._delete(attempts, attempts.c.at < tries),
         }
         self._delete(duplicate_keys, duplicate_keys.c.seen_at < keys)
+        self._delete(problems, problems.c.closed_at < tries)  # their alerts go with them
         with self._store.write() as connection:
             note(connection, "purge", json.dumps(counts), now=now, who=who)
         self._store.scrub()

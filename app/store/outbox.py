@@ -150,7 +150,11 @@ class Outbox:
 
     def _note(self, connection: Connection, destination: str, results: Sequence[Result], now: int) -> None:
         """Keep the evidence of each cause in the remediation log."""
-        causes = {result.code: result for result in results if result.code is not None and result.attempted}
+        causes = {
+            result.code: result
+            for result in results
+            if result.code is not None and result.attempted and result.verdict is not Verdict.DONE
+        }
         for code, result in sorted(causes.items()):
             self._problems.noted(
                 connection,

@@ -207,7 +207,11 @@ class Views:
 
     def alerts_failing(self) -> int:
         """Count the alerts that were tried and haven't gone out yet."""
-        failing = sa.select(sa.func.count()).select_from(alerts).where(alerts.c.sent_at.is_(None), alerts.c.tries > 0)
+        failing = (
+            sa.select(sa.func.count())
+            .select_from(alerts)
+            .where(alerts.c.sent_at.is_(None), alerts.c.failure.is_not(None))
+        )
         with self._store.read() as connection:
             return connection.execute(failing).scalar_one()
 

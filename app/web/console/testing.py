@@ -132,9 +132,7 @@ def judge(operations: Operations, lead: dict[str, Any]) -> Verdict:
 def _moving(operations: Operations, names: list[str]) -> Verdict:
     silent = operations.worker_silent_for()
     if silent is None or silent > WORKER_SILENT_AFTER:
-        text = (
-            f"Kept, and waiting for a worker: none is running. `leadwire serve` starts one. Due at {', '.join(names)}."
-        )
+        text = f"Kept, and due at {', '.join(names)}, but no worker is running: `leadwire serve` starts one."
         return Verdict(kind="waiting", text=text)
     return Verdict(kind="moving", text=f"On its way to {', '.join(names)}.")
 
