@@ -82,7 +82,7 @@ def beat(connection: Connection, *, now: int) -> None:
 
 def _problems(connection: Connection, now: int) -> list[str]:
     waiting = sa.select(deliveries.c.destination, sa.func.count()).where(deliveries.c.state == "due")
-    number = dict(connection.execute(waiting.group_by(deliveries.c.destination)).tuples().all())
+    number = {row[0]: row[1] for row in connection.execute(waiting.group_by(deliveries.c.destination))}
     rows = [
         _problem("crm", "dynamics.no-security-role", now - PARKED_MS, now - 2 * MINUTE, number.get("crm", 0),
                  (403, "0x80042f09", ROLE)),

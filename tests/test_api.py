@@ -1,6 +1,5 @@
 """`/api/v1`: every endpoint over a real store, for both roles, and what it answers when something is wrong."""
 
-import io
 import json
 import re
 import time
@@ -614,12 +613,6 @@ def test_a_packed_body_is_refused(lite):
     packed = {"Content-Encoding": "gzip"}
     answer = lite.ask("POST", "/explain", None, data=b"x", content_type="application/json", headers=packed)
     assert_problem(answer, 415)
-
-
-def test_a_chunked_body_counts_as_a_body(lite):
-    body = {"input_stream": io.BytesIO(b'{"text": "timeout"}'), "content_type": "application/json"}
-    answer = lite.ask("POST", "/explain", None, environ_overrides={"wsgi.input_terminated": True}, **body)
-    assert answer.status_code == 200, answer.text
 
 
 def test_a_store_that_is_away_is_said_as_503(tmp_path, monkeypatch, sqlite_url):

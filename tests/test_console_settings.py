@@ -3,8 +3,10 @@
 import pytest
 
 from app.store.tables import State
+from tests.parts import desk as console
 from tests.parts.arrivals import DAY, NOW, arrival, held, id_of, keep, settle
-from tests.parts.desk import KEY, PASSWORD, desk  # noqa: F401  (fixtures)
+
+KEY, PASSWORD, desk = console.KEY, console.PASSWORD, console.desk  # fixtures are found by their names
 
 PAGE = "/console/settings"
 

@@ -117,8 +117,8 @@ def test_a_parked_crm_is_seen_explained_mended_and_watched_drain_and_a_lead_foun
     page.get_by_text("No problems").wait_for()
     assert stayed(page)
     assert until(lambda: len(crm.leads) == 3, seconds=10)
-    page.get_by_role("link", name="history").click()
-    assert page.get_by_role("row", name="no security role").is_visible()
+    over = page.get_by_role("row", name="no security role")
+    assert until(lambda: visit.open("/console/problems/history") and over.is_visible(), seconds=30)
 
     # The lead is found by its address, which no address bar ever holds.
     visit.open("/console/leads")

@@ -4,13 +4,15 @@ import pytest
 
 from app.lead import Lead
 from app.store.tables import workers
+from tests.parts import desk as console
 from tests.parts.arrivals import NOW, arrival, dead, failed, held, id_of, keep, lead_of, result, settle, unreadable
-from tests.parts.desk import desk, queries  # noqa: F401  (fixtures)
+
+desk, queries = console.desk, console.queries  # fixtures are found by their names
 
 PAGE = "/console/test-leads"
 
 
-def trial(desk, number=1, offer="widget", **more):
+def trial(number=1, offer="widget", **more):
     lead = Lead(first_name="MSFT_TEST", email="MSFT_TEST@test.com", publisher_id="contoso", offer_id=offer)
     return arrival(number, lead=lead, test=True, **more)
 
@@ -26,7 +28,7 @@ def working(desk):
 
 
 def test_a_lead_that_arrived_everywhere_says_how_long_it_took(desk):
-    keep(desk.store, trial(desk, to=["table", "crm"]))
+    keep(desk.store, trial(to=["table", "crm"]))
     settle(desk.store, result, now=NOW + 700)
     settle(desk.store, result, destination="crm", now=NOW + 1200)
     assert verdict(desk)[1] == "Arrived everywhere in 1.2 s."
@@ -35,7 +37,7 @@ def test_a_lead_that_arrived_everywhere_says_how_long_it_took(desk):
 def test_a_lead_that_waits_says_where_and_why_with_the_remedys_steps(desk):
     keep(desk.store, arrival(9, at=NOW - 9, to=["crm"]))
     settle(desk.store, held, destination="crm")
-    keep(desk.store, trial(desk, to=["table", "crm"]))
+    keep(desk.store, trial(to=["table", "crm"]))
     settle(desk.store, result)
     page, said = verdict(desk)
     entry = desk.wiring.catalogue.get("azure_table.authentication-failed")
@@ -44,13 +46,13 @@ def test_a_lead_that_waits_says_where_and_why_with_the_remedys_steps(desk):
 
 
 def test_a_lead_whose_tries_fail_is_waiting_for_its_own_failure(desk):
-    keep(desk.store, trial(desk))
+    keep(desk.store, trial())
     settle(desk.store, lambda claim: failed(claim, due=NOW + 5000))
     assert verdict(desk)[1] == f"Waiting at table: {desk.wiring.catalogue.get('network.timeout').title}."
 
 
 def test_a_lead_that_cannot_be_delivered_says_so(desk):
-    keep(desk.store, trial(desk, to=["table", "crm"]))
+    keep(desk.store, trial(to=["table", "crm"]))
     settle(desk.store, dead)
     settle(desk.store, result, destination="crm")
     assert verdict(desk)[1].startswith("Not deliverable at table: ")
@@ -58,7 +60,7 @@ def test_a_lead_that_cannot_be_delivered_says_so(desk):
 
 @pytest.mark.parametrize(("seen", "said"), [(True, "On its way to table."), (False, "no worker is running")])
 def test_a_lead_under_way_says_whether_anybody_delivers_it(desk, seen, said):
-    keep(desk.store, trial(desk))
+    keep(desk.store, trial())
     if seen:
         working(desk)
     page, text = verdict(desk)
@@ -67,7 +69,7 @@ def test_a_lead_under_way_says_whether_anybody_delivers_it(desk, seen, said):
 
 
 def test_a_lead_that_goes_nowhere_and_one_that_could_not_be_read_say_so(desk):
-    keep(desk.store, trial(desk, to=()), unreadable(2, test=True))
+    keep(desk.store, trial(to=()), unreadable(2, test=True))
     assert "delivered nowhere" in verdict(desk)[1]
     assert "quarantined" in verdict(desk, 2)[1]
 
@@ -75,9 +77,9 @@ def test_a_lead_that_goes_nowhere_and_one_that_could_not_be_read_say_so(desk):
 def test_each_offer_shows_its_latest_test_lead_and_the_others_are_named(desk):
     keep(
         desk.store,
-        trial(desk, 1, at=NOW - 5),
-        trial(desk, 2),
-        trial(desk, 3, offer="gadget"),
+        trial(1, at=NOW - 5),
+        trial(2),
+        trial(3, offer="gadget"),
         lead_of(desk.store, 4, Lead(email="someone@contoso.com", offer_title="Never Tried")),
     )
     settle(desk.store, result)
@@ -112,7 +114,7 @@ def test_a_source_that_is_not_configured_is_said(desk):
 
 
 def test_readers_look_and_send_nothing(desk):
-    keep(desk.store, trial(desk))
+    keep(desk.store, trial())
     visitor = desk.reader()
     assert "Send and follow" not in visitor.get(PAGE).buttons()
     assert visitor.post(PAGE, {"source": "marketplace"}).status == 403
@@ -120,7 +122,7 @@ def test_readers_look_and_send_nothing(desk):
 
 def test_an_offer_that_is_hostile_is_only_text(desk):
     offer = '"><script>alert(1)</script>'
-    keep(desk.store, trial(desk, offer=offer))
+    keep(desk.store, trial(offer=offer))
     page = desk.operator().get(PAGE)
     assert "<script>alert" not in page.source
     assert f"contoso.{offer}" in page.words
@@ -128,7 +130,7 @@ def test_an_offer_that_is_hostile_is_only_text(desk):
 
 def test_the_page_asks_the_store_no_more_often_with_more_offers(desk, queries):
     visitor = desk.operator()
-    keep(desk.store, trial(desk, 1))
+    keep(desk.store, trial(1))
     few = queries(lambda: visitor.get(PAGE))
-    keep(desk.store, *(trial(desk, number, offer=f"offer{number}") for number in range(2, 40)))
+    keep(desk.store, *(trial(number, offer=f"offer{number}") for number in range(2, 40)))
     assert queries(lambda: visitor.get(PAGE)) == few

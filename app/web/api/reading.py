@@ -56,16 +56,26 @@ class Parser(FlaskParser):
 
 
 def _body(req: Request) -> bytes:
-    """Read the server's stream up to the limit: Werkzeug takes a chunked body, whose size no header tells, for none."""
-    if (req.content_length or 0) > LARGEST_BODY:
+    """Read the body up to the limit; Werkzeug takes a chunked one, whose size no header tells, for none."""
+    size = req.content_length
+    if size is None and not _is_unmeasured(req):
+        return b""
+    most = LARGEST_BODY + 1 if size is None else size
+    if most > LARGEST_BODY + 1:
         raise RequestEntityTooLarge
-    stream, pieces, size = req.environ["wsgi.input"], [], 0
-    while size <= LARGEST_BODY and (piece := stream.read(LARGEST_BODY + 1 - size)):
+    stream, pieces, left = req.environ["wsgi.input"], [], most
+    while left and (piece := stream.read(left)):
         pieces.append(piece)
-        size += len(piece)
-    if size > LARGEST_BODY:
+        left -= len(piece)
+    body = b"".join(pieces)
+    if len(body) > LARGEST_BODY:
         raise RequestEntityTooLarge
-    return b"".join(pieces)
+    return body
+
+
+def _is_unmeasured(req: Request) -> bool:
+    """Whether the server's stream ends where a body does whose size was not told."""
+    return "Transfer-Encoding" in req.headers or req.environ.get("SERVER_PROTOCOL") == "HTTP/2"
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -47,7 +47,7 @@ def _round_up(most: int) -> int:
     """Give a round number for the top line, at least one a line."""
     size = 1
     while True:
-        for factor in (4, 8, 12, 20, 40):
+        for factor in (4, 8, 12, 16, 20, 24, 32, 40):
             if most <= factor * size:
                 return factor * size
         size *= 10

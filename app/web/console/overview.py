@@ -57,7 +57,7 @@ def headline(found: dict[str, Any]) -> Headline:
     need = sorted({one["destination"] or "Leadwire" for one in open_ if one["held"] or one["dead"]})
     if need:
         what = f"{need[0]} needs you" if len(need) == 1 else f"{len(need)} destinations need you"
-        return Headline("bad", what, "Leads are kept, and delivered by themselves once it is mended.")
+        return Headline("bad", what, "Leads are kept, and what waits is delivered by itself after the mend.")
     if open_:
         return Headline("waiting", "Something is being tried again", "Nobody has to act yet.")
     if found["last_lead_at"] is None:

@@ -26,7 +26,7 @@ from app.web.console import (
     testing,
 )
 from app.web.console.guards import ROOT, CookiesOfTheConsole, guard, may_act, signed_in
-from app.web.console.shown import ago_of, number, span, when
+from app.web.console.shown import ago_of, number, prose, span, when
 
 if TYPE_CHECKING:
     from app.wiring import Wiring
@@ -93,7 +93,7 @@ def _serve_static(blueprint: Blueprint) -> None:
 
 def _add_filters(blueprint: Blueprint, wiring: Wiring) -> None:
     operations = wiring.operations
-    for name, made in {"when": when, "ago": ago_of(wiring.now), "number": number, "span": span}.items():
+    for name, made in {"when": when, "ago": ago_of(wiring.now), "number": number, "span": span, "prose": prose}.items():
         blueprint.add_app_template_filter(made, name)
 
     @blueprint.app_context_processor

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from app.web.console.guards import viewer_zone
 
@@ -50,6 +51,20 @@ def ago_of(now: Callable[[], datetime]) -> Callable[[str | None], Markup]:
         )
 
     return ago
+
+
+def prose(text: str) -> Markup:
+    """Write the catalogue's sentences: what stands in `back quotes` as code, an address as a link."""
+    parts = []
+    for index, piece in enumerate(text.split("`")):
+        parts.append(Markup("<code>{}</code>").format(piece) if index % 2 else _linked(piece))
+    return Markup().join(parts)
+
+
+def _linked(text: str) -> Markup:
+    pieces = re.split(r"(https://[^\s,;]+[^\s,;.:)])", text)
+    link = Markup('<a href="{0}" rel="noreferrer noopener">{0}</a>')
+    return Markup().join(link.format(piece) if index % 2 else escape(piece) for index, piece in enumerate(pieces))
 
 
 def number(value: float) -> str:
