@@ -27,12 +27,14 @@ if TYPE_CHECKING:
 
 HASHED = "$argon2"  # how a password that is configured as its hash begins
 TRIES = 5  # wrong ones before an address must wait
-TRIES_OF_ALL = 100  # wrong ones of everybody before all must wait: a password is not found from many addresses either
-FIRST_WAIT = 60  # seconds, doubled with each further wrong try
-LONGEST_WAIT = 3600
-FORGOTTEN_AFTER = 24 * 3600  # seconds without a wrong try
+TRIES_OF_ALL = 100  # wrong ones of everybody before strangers must wait: nor is a password found from many addresses
+MINUTE = 60_000  # ms
+FIRST_WAIT = MINUTE  # doubled with each further wrong try
+LONGEST_WAIT = 60 * MINUTE
+FORGOTTEN_AFTER = 24 * 60 * MINUTE  # without a wrong try
+KNOWN_FOR = 30 * 24 * 60 * MINUTE  # an address that somebody signed in from is no stranger
 SESSION_HOURS = 12
-USE_NOTED_EVERY = 60_000  # ms
+USE_NOTED_EVERY = MINUTE
 OPERATOR, READER = "operator", "reader"
 TOKEN_MARK = "lw_"  # noqa: S105  (how a token begins, so that scanners of leaked secrets know it)
 BY_PASSWORD = "console:operator"  # noqa: S105  (the actor)
@@ -49,9 +51,13 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A sign-in that was not accepted; `wait_seconds` until the next try, 0: at once."""
+    """A sign-in that was not accepted; `wait_seconds` until the next try, 0: at once.
+
+    Not `looked`: there was still a wait, and whether the password was right is not known.
+    """
 
     wait_seconds: int
+    looked: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,21 +69,22 @@ class Token:
     role: str
 
 
-def hash_password(password: str) -> str:
-    """Give the argon2id hash of a password, as `[console] password` may hold it."""
+def hash_password(password: str, *, salt: bytes | None = None) -> str:
+    """Give the argon2id hash of a password, as `[console] password` may hold it; with a fresh salt unless given one."""
     from argon2 import PasswordHasher  # noqa: PLC0415  (only who signs in pays for it)
 
     with _HASHING:
-        return PasswordHasher().hash(password)
+        return PasswordHasher().hash(password, salt=salt)
 
 
 @dataclass(frozen=True)
 class Access:
-    """The door."""
+    """The door; `entra` names the application that people sign in through instead of by password, "" none."""
 
     store: Store
     password: Secret | None
     now: Callable[[], datetime]
+    entra: str = ""
 
     @cached_property
     def _rows(self) -> AccessRows:
@@ -85,8 +92,10 @@ class Access:
 
     @cached_property
     def _hash(self) -> str:
+        """Give the password's hash: the same in every process on this store, so that what follows from it is too."""
         text = self.password.reveal() if self.password is not None else secrets.token_urlsafe(32)
-        return text if text.startswith(HASHED) else hash_password(text)
+        salt = hmac.digest(self.store.salt(), b"console password", "sha256")[:16]
+        return text if text.startswith(HASHED) else hash_password(text, salt=salt)
 
     def _now(self) -> int:
         return to_ms(self.now())
@@ -102,43 +111,46 @@ class Access:
             StoreUnavailable: it can't be seen whether a try is allowed.
 
         """
-        now, who = self._now(), Who(BY_PASSWORD)
-        mine, all_ = self._mark(address), self._mark("everybody")
-        wait = self._rows.wait_until((mine, all_)) - now
-        if wait > 0:
-            return Refused(-(-wait // 1000))
-        if self.password is not None and self._is_right(password):
-            return self._enter(BY_PASSWORD, OPERATOR, address=mine, proof=self._proof())
-        waits = [
-            self._one_more(mark, allowed=allowed, now=now, who=who)
-            for mark, allowed in ((mine, TRIES), (all_, TRIES_OF_ALL))
-        ]
-        return Refused(max(waits))
+        now = self._now()
+        mine, known, all_ = self._mark(address), self._mark(address, b"known"), self._mark("everybody")
+        stranger = not self._rows.is_known(known, since=now - KNOWN_FOR)
+        until = self._rows.wait_until((mine, all_) if stranger else (mine,), now=now, longest=LONGEST_WAIT)
+        # Counted before the password is looked at: tries that come at once must not outrun the count.
+        allowed, next_ = (False, until) if until else self._count(mine, _own_wait, now=now)
+        if not allowed:
+            return Refused(_seconds(next_ - now), looked=False)
+        if self._is_right(password):
+            proof = self._proof(BY_PASSWORD)
+            return self._enter(BY_PASSWORD, OPERATOR, proof=proof, known=known, forgiven=mine)
+        _, of_all = self._count(all_, _wait_of_all, now=now)
+        if next_ or of_all:
+            self._rows.tell_of_wait(now=now, who=Who(BY_PASSWORD))
+        return Refused(_seconds(max(next_, of_all if stranger else 0) - now))
 
-    def _one_more(self, mark: bytes, *, allowed: int, now: int, who: Who) -> int:
-        """Count a wrong try; gives the seconds to wait for the next."""
-        failures = self._rows.failed(mark, forget_before=now - FORGOTTEN_AFTER * 1000, now=now)
-        if failures < allowed:
-            return 0
-        wait = int(min(FIRST_WAIT * 2 ** min(failures - allowed, 10), LONGEST_WAIT))
-        self._rows.make_wait(mark, until=now + wait * 1000, now=now, who=who)
-        return wait
+    def _count(self, mark: bytes, wait_of: Callable[[int], int], *, now: int) -> tuple[bool, int]:
+        return self._rows.count_try(
+            mark, wait_of=wait_of, forget_before=now - FORGOTTEN_AFTER, longest=LONGEST_WAIT, now=now
+        )
 
     def _is_right(self, password: str) -> bool:
         from argon2 import PasswordHasher  # noqa: PLC0415
         from argon2.exceptions import InvalidHashError, VerificationError  # noqa: PLC0415
 
+        wanted = self._hash  # hashing takes a place of its own
         with _HASHING:
             try:
-                return PasswordHasher().verify(self._hash, password)
+                right = PasswordHasher().verify(wanted, password)
             except (VerificationError, InvalidHashError):
                 return False
+        return right and self.password is not None and not self.entra
 
     def open_session(self, actor: str, role: str) -> str:
         """Give the cookie of a new session for somebody whom Entra knows."""
-        return self._enter(actor, role, address=None, proof=None)
+        return self._enter(actor, role, proof=self._proof(actor))
 
-    def _enter(self, actor: str, role: str, *, address: bytes | None, proof: bytes | None) -> str:
+    def _enter(
+        self, actor: str, role: str, *, proof: bytes, known: bytes | None = None, forgiven: bytes | None = None
+    ) -> str:
         cookie, now = secrets.token_urlsafe(32), self._now()
         row = SessionRow(
             key=_digest(cookie),
@@ -146,9 +158,9 @@ class Access:
             role=role,
             proof=proof,
             created_at=now,
-            expires_at=now + SESSION_HOURS * 3_600_000,
+            expires_at=now + SESSION_HOURS * 60 * MINUTE,
         )
-        self._rows.enter(row, address=address, now=now, who=Who(actor))
+        self._rows.enter(row, known=known, forgiven=forgiven, forget_before=now - KNOWN_FOR, who=Who(actor))
         return cookie
 
     def session(self, cookie: str) -> Session | None:
@@ -156,8 +168,8 @@ class Access:
         row = self._rows.session(_digest(cookie), now=self._now())
         if row is None:
             return None
-        if row.actor == BY_PASSWORD and not hmac.compare_digest(bytes(row.proof or b""), self._proof()):
-            return None  # the password was changed since
+        if not hmac.compare_digest(bytes(row.proof or b""), self._proof(row.actor)):
+            return None  # the password was changed since, or how people sign in
         return Session(row.actor, row.role)
 
     def sign_out(self, cookie: str) -> None:
@@ -201,19 +213,33 @@ class Access:
         """End a token; tells whether it was live."""
         return self._rows.revoke(id_, now=self._now(), who=who)
 
-    def _mark(self, address: str) -> bytes:
+    def _mark(self, address: str, kind: bytes = b"") -> bytes:
         """Give the keyed hash of an address; of IPv6 its /64, for a household has as many as it likes."""
         try:
             ip = ip_address(address.partition("%")[0])
             named = str(ip_network((ip, 64), strict=False)) if ip.version == 6 else str(ip)  # noqa: PLR2004
         except ValueError:
             named = address
-        return blake2b(named.encode(), digest_size=16, key=self.store.salt()).digest()
+        return blake2b(named.encode(), digest_size=16, key=self.store.salt(), person=kind).digest()
 
-    def _proof(self) -> bytes:
-        """Stands for the password a session was opened with."""
-        text = self.password.reveal() if self.password is not None else ""
-        return hmac.digest(self.store.salt(), b"password " + text.encode(), "sha256")
+    def _proof(self, actor: str) -> bytes:
+        """Stands for what a session was opened with: the password's hash, or the application in Entra."""
+        by = f"password {self._hash}" if actor == BY_PASSWORD and not self.entra else f"entra {self.entra}"
+        return hmac.digest(self.store.salt(), by.encode(), "sha256")
+
+
+def _own_wait(failures: int) -> int:
+    """How long (ms) an address waits after so many wrong tries."""
+    return min(FIRST_WAIT << min(failures - TRIES, 10), LONGEST_WAIT) if failures >= TRIES else 0
+
+
+def _wait_of_all(failures: int) -> int:
+    """How long (ms) strangers wait; never longer, for somebody who only guesses must not lock everybody out."""
+    return FIRST_WAIT if failures >= TRIES_OF_ALL else 0
+
+
+def _seconds(ms: int) -> int:
+    return max(0, -(-ms // 1000))
 
 
 def _digest(text: str) -> bytes:

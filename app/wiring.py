@@ -129,7 +129,9 @@ class Wiring:
     @cached_property
     def access(self) -> Access:
         """Passwords, sessions, tokens."""
-        return Access(self.store, self.settings.console.password, self.now)
+        console = self.settings.console
+        entra = f"{console.tenant_id} {console.client_id}" if console.sign_in == "entra" else ""
+        return Access(self.store, console.password, self.now, entra)
 
     @cached_property
     def operations(self) -> Operations:

@@ -94,7 +94,7 @@ def fill_store(url: str, *, leads: int, days: int, keys: Sequence[tuple[str, str
 def seeded(folder: Path, *, leads: int, days: int) -> Server:
     """Give a server, not yet started, whose store holds so many leads; no worker sets about what waits there."""
     server = Server(folder, more=CONFIG)
-    server.environment |= ENVIRONMENT
+    server.environment |= ENVIRONMENT | {"LEADWIRE_CONFIG": "leadwire.toml"}  # as people see it: a short path
     (folder / "var").mkdir()
     keys = (("marketplace", KEY), ("appsource", ENVIRONMENT["APPSOURCE_KEY"]))
     fill_store(f"sqlite:///{folder}/var/leadwire.db", leads=leads, days=days, keys=keys)

@@ -1,5 +1,6 @@
 """`/api/v1`: every endpoint over a real store, for both roles, and what it answers when something is wrong."""
 
+import dataclasses
 import json
 import re
 import time
@@ -15,8 +16,8 @@ from app.store.acts import Who
 from app.store.desk import problems
 from app.store.problems import Evidence, ProblemLog
 from app.store.tables import audit, deliveries
-from tests.parts.arrivals import dead, failed, held, rows, settle
 from app.wiring import utc_now
+from tests.parts.arrivals import dead, failed, held, rows, settle
 from tests.parts.server import until
 
 KEY = "a-source-key"
@@ -260,7 +261,7 @@ def test_a_lead_is_shown_masked_and_in_clear_only_to_operators_on_record(site):
 
 def test_each_try_is_shown_with_the_meaning_of_its_code(site):
     id_ = site.lead()
-    settle(site.store, lambda claim: dead(claim), destination="archive", now=site.now_ms())
+    settle(site.store, dead, destination="archive", now=site.now_ms())
     found = site.get(f"/leads/{id_}")
     (delivery,) = [one for one in found["deliveries"] if one["destination"] == "archive"]
     assert delivery["state"] == "dead"
@@ -423,6 +424,20 @@ def test_a_chunked_body_is_read_to_its_end_by_a_running_server(server):
     assert requests.post(f"{server.url}/api/v1/explain", data=large, headers=bearer, timeout=20).status_code == 413
 
 
+def test_a_trial_alert_needs_a_channel_and_says_what_became_of_it(tmp_path, monkeypatch, sqlite_url):
+    monkeypatch.setenv("KEY_A", KEY)
+    monkeypatch.setenv("HOOK", "http://127.0.0.1:9/hook-with-a-secret")
+    silent = Site(tmp_path, sqlite_url)
+    assert_problem(silent.ask("POST", "/test-alerts", {}), 409)
+    silent.close()
+    alerted = Site(tmp_path, sqlite_url, '[alerts]\nwebhook = "env:HOOK"')
+    (found,) = alerted.do("/test-alerts")["channels"]
+    assert (found["channel"], found["ok"]) == ("webhook", False)
+    assert found["remedy"]
+    assert "hook-with-a-secret" not in json.dumps(found)
+    alerted.close()
+
+
 def test_an_error_is_explained_to_readers(lite):
     found = lite.do("/explain", {"text": "AADSTS7000215: Invalid client secret provided."}, role="reader")
     assert found["entry"]["remedy"] or found["candidates"]
@@ -482,7 +497,13 @@ def test_a_body_that_was_withheld_can_only_be_given_up(site):
 
 def test_nothing_is_quarantined_under_the_id_of_a_lead(lite):
     id_ = lite.lead()
-    for method, path in (("GET", "body"), ("PUT", "body"), ("POST", "preview"), ("POST", "release"), ("POST", "discard")):
+    for method, path in (
+        ("GET", "body"),
+        ("PUT", "body"),
+        ("POST", "preview"),
+        ("POST", "release"),
+        ("POST", "discard"),
+    ):
         body = {"body": "{}"} if method == "PUT" else None if method == "GET" else {}
         assert_problem(lite.ask(method, f"/quarantine/{id_}/{path}", body), 404)
 
@@ -631,8 +652,6 @@ def test_a_store_that_is_away_is_said_as_503(tmp_path, monkeypatch, sqlite_url):
 
 
 def test_a_fault_of_ours_is_said_and_nothing_of_the_request_is_logged(lite, capsys):
-    with lite.store.write() as connection:
-        connection.execute(sa.text("UPDATE receipts SET lead = 'x'"))
     id_ = lite.lead()
     with lite.store.write() as connection:
         connection.execute(sa.text("UPDATE receipts SET lead = '{someone@contoso.com'"))
@@ -656,7 +675,7 @@ def test_every_verb_of_operations_is_an_endpoint(lite):
     """What each face lacks is named here: helpers of acts, figures (`/metrics`), and a URL to post test leads to."""
     found = {operation["operationId"] for _, _, operation in endpoints(lite)}
     verbs = {name for name in dir(type(lite.wiring.operations)) if not name.startswith("_")}
-    attributes = {"store", "settings", "catalogue", "intake", "access", "kinds", "try_destination", "now"}
+    attributes = {one.name for one in dataclasses.fields(lite.wiring.operations)}
     inside = {
         "deliver_also": "replay",
         "select": "replay",

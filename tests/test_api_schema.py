@@ -1,18 +1,22 @@
-"""`/openapi.json` against the real application: what it promises holds, whatever is sent."""
+"""`/openapi.json` against a running server: what it promises holds, whatever is sent."""
 
-import contextlib
 import itertools
 import os
-import threading
+import time
 
 import pytest
 import schemathesis
 from schemathesis.config import SchemathesisConfig
 from schemathesis.engine import events, from_schema
-from werkzeug.serving import make_server
 
-from tests.parts.arrivals import held, outbox, settle
-from tests.test_api import KEY, LEAD, Site
+from app.access import Access
+from app.store import open_store
+from app.store.acts import Who
+from app.store.problems import ProblemLog
+from app.wiring import utc_now
+from tests.parts.arrivals import held, settle
+from tests.parts.server import KEY
+from tests.parts.server import lead as documented
 
 EXAMPLES = int(os.environ.get("LEADWIRE_SCHEMA_EXAMPLES", "5"))  # an endpoint; what stands at a bound is tried beside
 
@@ -37,43 +41,34 @@ def configured(token):
     )
 
 
-@pytest.fixture
-def site(tmp_path, monkeypatch, sqlite_url):
-    """Something of everything: a lead at a parked destination with its problem, and a quarantined body."""
-    monkeypatch.setenv("KEY_A", KEY)
-    made = Site(tmp_path, sqlite_url)
-    outbox(made.store).beat(now=made.now_ms() + 3_600_000)  # so that it is ready as long as this lasts
-    yield made
-    made.close()
+def filled(server):
+    """A lead at a parked destination with its problem, and a quarantined body; gives a token, and ids without end.
 
-
-def known_ids(site):
-    """Half of the ids exist: else nothing but 404 would be seen."""
-    lead, body = site.lead(), site.quarantined()
-    settle(site.store, held, destination="archive", now=site.now_ms())
-    return itertools.cycle([None, lead, None, body, None, site.problem()])
+    Half of the ids exist: else nothing but 404 would be seen.
+    """
+    lead = server.post(documented(1)).json()["id"]
+    body = server.post({"country": "US"}).json()["quarantine_id"]
+    store = open_store(f"sqlite:///{server.folder}/var/leadwire.db")
+    settle(store, held, destination="archive", now=round(time.time() * 1000))
+    (problem,) = ProblemLog(store).open_rows().values()
+    _, token = Access(store, None, utc_now).new_token("fuzz", "operator", who=Who("cli:someone"))
+    store.close()
+    return token, itertools.cycle([None, lead, None, body, None, problem.id])
 
 
 @pytest.mark.filterwarnings("ignore:Generating overly large repr")
-def test_every_promise_of_the_document_holds(site):
-    with over_http(site.app) as url:
-        schema = schemathesis.openapi.from_url(f"{url}/openapi.json", config=configured(site.token("operator")))
-        faults, statuses = tried(schema, known_ids(site))
+def test_every_promise_of_the_document_holds(server):
+    with server.config.open("a") as config:
+        config.write("[console]\nenabled = false\n")
+    server.start("--no-worker")
+    token, ids = filled(server)
+    server.stop()
+    server.start()
+    schema = schemathesis.openapi.from_url(f"{server.url}/openapi.json", config=configured(token))
+    faults, statuses = tried(schema, ids)
     assert not faults, "\n\n".join(faults)
     assert len({label for label, _ in statuses}) == sum(1 for _ in schema.get_all_operations())
     assert {200, 201, 202, 204, 400, 404, 409, 415, 422} <= {status for _, status in statuses}
-
-
-@contextlib.contextmanager
-def over_http(app):
-    """schemathesis' engine speaks to real servers only."""
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
 
 
 def tried(schema, ids):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from app.cli.output import Moment, as_json, say, table, who
+from app.cli.output import Moment, as_json, printable, say, table, who
 from app.decoding import Rejection
 from app.operations import NotPossible
 from app.store.tables import State
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from app.cli import Context
+    from app.lead import Lead
 
 CHUNK = 500
 
@@ -137,12 +138,25 @@ def _report(
     "--file", "file", type=click.File("rb"), help="The repaired body (- for standard input); else your editor opens."
 )
 @click.option("--release", "release_", is_flag=True, help="Also release it, in the same step.")
+@click.option("--preview", is_flag=True, help="Only say how it would read; nothing is changed.")
 @click.option("--why", default="", metavar="TEXT", help="A reason, for the audit (no personal data).")
 @click.pass_obj
 @as_json
-def repair(obj: Context, *, id_: str, file: Any, release_: bool, why: str, json_: bool) -> None:  # noqa: ANN401
+def repair(
+    obj: Context,
+    *,
+    id_: str,
+    file: Any,  # noqa: ANN401
+    release_: bool,
+    preview: bool,
+    why: str,
+    json_: bool,
+) -> None:
     """Mend a quarantined body: in your editor, or with --file."""
     operations = obj.ready.operations
+    if preview:
+        _preview(operations.preview(id_, body=file.read() if file is not None else None), id_, json_=json_)
+        return
     before = operations.quarantined_body(id_, who=who(why))
     body = file.read() if file is not None else _edited(before)
     act = operations.release if release_ else operations.repair
@@ -152,6 +166,14 @@ def repair(obj: Context, *, id_: str, file: Any, release_: bool, why: str, json_
     verb = "released" if release_ else "repaired"
     text = f"{id_} is {verb}." + ("" if release_ else f" It reads as a lead now: `leadwire release {id_}`.")
     say({"ok": True, "id": id_, "status": verb}, text, json_=json_)
+
+
+def _preview(read: Lead | Rejection, id_: str, *, json_: bool) -> None:
+    if isinstance(read, Rejection):
+        _rejected(id_, read, kept=False, json_=json_)
+        return
+    lines = [f"  {name.replace('_', ' ')}: {value}" for name, value in read.as_dict().items() if value]
+    say({"ok": True, "id": id_, "lead": read.as_dict()}, printable("\n".join(["It reads as:", *lines])), json_=json_)
 
 
 def _edited(before: bytes) -> bytes:
@@ -225,4 +247,28 @@ def purge(obj: Context, *, yes: bool, json_: bool) -> None:
     say({"ok": True, "purged": counts}, f"Deleted: {text}.", json_=json_)
 
 
-COMMANDS = [replay, discard, repair, release, erase, purge]
+@click.command()
+@click.argument("id_", metavar="ID")
+@click.option("--note", default="", metavar="TEXT", help="What you do about it (no personal data).")
+@click.pass_obj
+@as_json
+def acknowledge(obj: Context, *, id_: str, note: str, json_: bool) -> None:
+    """Say that you take care of an open problem (its ID as `problems` shows it): nobody is reminded of it any more."""
+    obj.ready.operations.acknowledge(id_, note=note, who=who())
+    say({"ok": True, "id": id_}, f"Problem {id_} is taken care of.", json_=json_)
+
+
+@click.command()
+@click.argument("id_", metavar="ID")
+@click.argument("step", type=click.IntRange(1, 1000))
+@click.option("--undo", is_flag=True, help="It is not done after all.")
+@click.pass_obj
+@as_json
+def tick(obj: Context, *, id_: str, step: int, undo: bool, json_: bool) -> None:
+    """Tick a STEP of an open problem's remedy off."""
+    obj.ready.operations.tick(id_, step, done=not undo, who=who())
+    text = f"Step {step} is {'to be done again' if undo else 'done'}."
+    say({"ok": True, "id": id_, "step": step, "done": not undo}, text, json_=json_)
+
+
+COMMANDS = [acknowledge, tick, replay, discard, repair, release, erase, purge]

@@ -13,8 +13,8 @@ import click
 
 from app.cli.output import Moment, as_json, printable, say, steps, table, who
 from app.store import StoreUnavailable
-from app.store.tables import State, Status, iso, to_ms
 from app.store.searching import Filter
+from app.store.tables import State, Status, iso, to_ms
 
 if TYPE_CHECKING:
     from app.cli import Context
@@ -29,12 +29,20 @@ STATES = [str(one) for one in (*Status, *State) if one != State.DISCARDED]
 @click.option("--state", type=click.Choice(STATES), help="What became of it, or where a delivery of it stands.")
 @click.option("--test/--no-test", default=None, help="Only test leads, or none.")
 @click.option("--since", type=Moment(), help="Received since then: 2026-11-20, 2026-11-20T23:51:00Z, 30m, 2h, 7d.")
+@click.option("--until", type=Moment(), help="Received before then.")
+@click.option("--source", metavar="NAME", help="From this source.")
+@click.option("--offer", metavar="OFFER", help="Of this offer; * stands for anything.")
+@click.option("--destination", metavar="NAME", help="Owed or delivered to it.")
+@click.option("--email", metavar="ADDRESS", help="Of this person.")
+@click.option("--before", metavar="ID", help="The next page: after the last lead seen.")
 @click.option("--limit", type=click.IntRange(1, 100_000), default=100, show_default=True)
 @click.pass_obj
 @as_json
-def leads(obj: Context, *, state: str | None, test: bool | None, since: int | None, limit: int, json_: bool) -> None:
+def leads(obj: Context, *, email: str | None, json_: bool, **wanted: Any) -> None:  # noqa: ANN401
     """List what came in, newest first."""
-    found = obj.ready.operations.leads(Filter(state=state, test=test, since=since, limit=limit))
+    operations = obj.ready.operations
+    person = operations.person_mark(email) if email is not None else None
+    found = operations.leads(Filter(person=person, **wanted))
     columns = ("id", "received_at", "status", "test", "lead_source", "action_code", "offer", "deliveries")
     say(found, table(found, columns, empty="No lead fits."), json_=json_)
 
@@ -63,15 +71,22 @@ def _lead_text(found: dict[str, Any]) -> str:
 
 
 @click.command()
+@click.option("--closed", is_flag=True, help="What is over instead, the latest first.")
+@click.option("--before", metavar="ID", help="With --closed, the next page: after the last one seen.")
 @click.option("--watch", is_flag=True, help="Go on looking until Ctrl-C; without a terminal, say only what changed.")
 @click.option(
     "--every", type=click.FloatRange(0.1, 3600), default=2.0, show_default=True, help="Seconds between two looks."
 )
 @click.pass_obj
 @as_json
-def problems(obj: Context, *, watch: bool, every: float, json_: bool) -> None:
+def problems(obj: Context, *, closed: bool, before: str | None, watch: bool, every: float, json_: bool) -> None:
     """The remediation log: what is wrong, since when, how many leads wait, and the steps that mend it."""
     operations = obj.ready.operations
+    if closed:
+        over = operations.closed_problems(before=before)
+        columns = ("destination", "code", "since", "closed_at", "most_waiting", "title")
+        say(over, table(over, columns, empty="Nothing is over yet."), json_=json_)
+        return
     if watch:
         _watch(operations, every=every, json_=json_)
         return
@@ -178,13 +193,27 @@ def _problem_text(one: dict[str, Any]) -> str:
     counts += [f"{one['dead']} dead (mend, then `leadwire replay`)"] if one["dead"] else []
     again = f"next try {one['next_try']}" if one["next_try"] else "no further try by itself"
     lines = [
-        f"{one['destination']}: {one['title']} ({one['code']})",
+        f"{one['destination'] or 'Leadwire'}: {one['title']} ({one['code']})",
         f"  since {one['since']}, {', '.join(counts) or 'nothing waiting'}, {again}",
         f"  who acts: {one['owner']}",
         f"  {one['cause']}",
-        steps(one["remedy"]),
+        _ticked(one),
     ]
+    if one["id"]:
+        lines.append(f"  problem {one['id']}" + _taken_care_of(one))
+    if one["evidence"] or one["raw_code"]:
+        lines.append(printable(f"  it said: {one['raw_code'] or ''} {one['evidence'] or ''}".rstrip()))
     return "\n".join([*lines, f"  more: {one['doc']}"] if one["doc"] else lines)
+
+
+def _ticked(one: dict[str, Any]) -> str:
+    """The steps, with those done said to be."""
+    return steps([f"{step} (done)" if at in one["done"] else step for at, step in enumerate(one["remedy"], 1)])
+
+
+def _taken_care_of(one: dict[str, Any]) -> str:
+    taken = one["acknowledged"]
+    return printable(f", taken care of by {taken['by']}: {taken['note']}") if taken else ""
 
 
 @click.command()

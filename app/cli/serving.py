@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import click
 
-from app.cli.output import as_json, fail, say, steps
+from app.cli.output import as_json, fail, say, steps, who
 from app.log import configure_logging, logger
 from app.serving import CannotListen, end_with_parent
 from app.serving import serve as run_server
@@ -88,6 +88,10 @@ def _banner(wiring: Wiring, made: list[Path], bind: str | None) -> None:
         shown = quote(key.reveal(), safe="") if fresh or sys.stderr.isatty() else f"(the key in {key.reference})"
         lines.append(f"  paste into Partner Center ({name}):  {settings.server.public_url}/leads?code={shown}")
     typed = sys.argv[0] if Path(sys.argv[0]).name == "leadwire" else "leadwire"
+    if settings.console.enabled:
+        secret = settings.console.password
+        where = f" (the password is in {secret.reference})" if secret and settings.console.sign_in == "password" else ""
+        lines.append(f"  look at it:  {settings.server.public_url}/console/{where}")
     lines += [f"  see it work:  {typed} send-test", "  stop with Ctrl-C"]
     click.echo("\n".join(lines), err=True)
 
@@ -105,7 +109,6 @@ def check(obj: Context, *, offline: bool, json_: bool) -> None:
     wiring.store.migrate()
     wiring.store.check_writable()
     found = _check_all(wiring, quiet=json_)
-    wiring.operations.try_now({one["name"] for one in found if one["ok"]})
     ok = all(one["ok"] for one in found)
     lines = [f"ok      {wiring.store.name}: writable"]
     for one in found:
@@ -119,21 +122,11 @@ def check(obj: Context, *, offline: bool, json_: bool) -> None:
 def _check_all(wiring: Wiring, *, quiet: bool) -> list[dict[str, Any]]:
     names = list(wiring.settings.destinations)
     with ThreadPoolExecutor(max_workers=max(1, len(names))) as pool:
-        futures = {pool.submit(_check_one, wiring, name): name for name in names}
+        futures = {pool.submit(wiring.operations.check, name, who=who()): name for name in names}
         hidden = quiet or not sys.stderr.isatty()
         with click.progressbar(as_completed(futures), len(futures), "Checking", hidden=hidden, file=sys.stderr) as bar:
             found = {futures[future]: future.result() for future in bar}
     return [found[name] for name in names]
-
-
-def _check_one(wiring: Wiring, name: str) -> dict[str, Any]:
-    lane = wiring.lane(name, worker="check")
-    code, detail = lane.check()
-    lane.destination.close()
-    result: dict[str, Any] = {"name": name, "type": lane.type, "ok": code is None, "code": code, "detail": detail}
-    if code is not None:
-        result["remedy"] = list(wiring.catalogue.get(code).remedy)
-    return result
 
 
 @click.group()

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import sys
 import time
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 import click
-import requests
 
-from app.cli.output import as_json, say, steps
+from app.cli.output import as_json, say, steps, who
 from app.operations import NotPossible
 from app.settings import find_config
 from app.store.tables import State
@@ -28,14 +25,17 @@ LOOK_EVERY = 0.1  # seconds
 @click.command(name="send-test")
 @click.option("--url", metavar="URL", help="Where to post it, key included; else this server's own address.")
 @click.option("--source", metavar="NAME", help="Whose key to use; else the first source's.")
+@click.option("--offer", metavar="NAME", help="The offer it asks for: publisher.offer or a title.")
 @click.option("--timeout", type=click.FloatRange(min=0.1), default=60.0, show_default=True, metavar="SECONDS")
 @click.pass_obj
 @as_json
-def send_test(obj: Context, *, url: str | None, source: str | None, timeout: float, json_: bool) -> None:
+def send_test(
+    obj: Context, *, url: str | None, source: str | None, offer: str | None, timeout: float, json_: bool
+) -> None:
     """Post a test lead as Microsoft does and follow it until every destination has it; exit 0 only then."""
     wiring = obj.ready
     ends = time.monotonic() + timeout
-    id_ = _post(url or _own_url(wiring, source), timeout)
+    id_ = wiring.operations.send_test(who=who(), url=url, source=source, offer=offer, timeout=timeout)
     hidden = json_ or not sys.stderr.isatty()
     with click.progressbar(length=100, label=f"Following {id_}", hidden=hidden, file=sys.stderr) as bar:
         found = _follow(wiring, id_, ends, bar)
@@ -47,53 +47,6 @@ def send_test(obj: Context, *, url: str | None, source: str | None, timeout: flo
     found["ok"] = not missing
     say(found, _story(wiring, found), json_=json_)
     sys.exit(1 if missing else 0)
-
-
-def _own_url(wiring: Wiring, source: str | None) -> str:
-    sources = wiring.settings.sources
-    name = source or next(iter(sources))
-    if name not in sources:
-        msg = f"No source {name!r} is configured; there are: {', '.join(sources)}."
-        raise NotPossible(msg)
-    host, port = wiring.settings.server.address
-    local = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104  (listening there, not here)
-    host_text = f"[{local}]" if ":" in local else local
-    return f"http://{host_text}:{port}/leads?code={quote(sources[name].keys[0].reveal(), safe='')}"
-
-
-def _post(url: str, timeout: float) -> str:
-    """Post the documented test lead.
-
-    Raises:
-        NotPossible: it was not taken; the message has no key in it.
-
-    """
-    shown = url.partition("?")[0]
-    mark = f"MSFT_TEST_{datetime.now(UTC):%Y%m%d%H%M%S%f}"
-    person = {"FirstName": mark, "LastName": mark, "Email": f"{mark}@test.com", "Phone": "1234567890"}
-    body = {
-        "UserDetails": {**person, "Country": "US", "Company": mark, "Title": mark},
-        "LeadSource": "AzureMarketplace",
-        "ActionCode": "INS",
-        "OfferTitle": "Contoso Test",
-        "Description": mark,
-    }
-    try:
-        answer = requests.post(url, json=body, timeout=timeout, allow_redirects=False)
-    except requests.RequestException as exc:
-        msg = f"{shown} can't be reached ({type(exc).__name__}). Is `leadwire serve` running?"
-        raise NotPossible(msg) from None
-    try:
-        document = answer.json()
-    except ValueError:
-        document = {}
-    if answer.status_code != 202:  # noqa: PLR2004
-        title = document.get("title", "no Leadwire answers there") if isinstance(document, dict) else ""
-        msg = f"{shown} answered {answer.status_code}: {title}."
-        if answer.status_code == 401:  # noqa: PLR2004
-            msg += " The server there has other keys than this configuration (or the URL given)."
-        raise NotPossible(msg)
-    return str(document["id"])
 
 
 def _follow(wiring: Wiring, id_: str, ends: float, bar: Any) -> dict[str, Any]:  # noqa: ANN401
@@ -155,4 +108,16 @@ def _entry_text(entry: Entry) -> str:
     return "\n".join([*parts, f"More: {entry.doc}"] if entry.doc else parts)
 
 
-COMMANDS = [send_test, explain]
+@click.command(name="alert-test")
+@click.pass_obj
+@as_json
+def alert_test(obj: Context, *, json_: bool) -> None:
+    """Send a trial alert by every channel of [alerts]; exit 1 if one does not go out."""
+    found = obj.ready.operations.send_test_alert(who=who())
+    lines = [f"{one['channel']}: {'sent' if one['ok'] else one['title']}" for one in found]
+    lines += [steps(one["remedy"]) for one in found if not one["ok"]]
+    say(found, "\n".join(lines), json_=json_)
+    sys.exit(0 if all(one["ok"] for one in found) else 1)
+
+
+COMMANDS = [send_test, alert_test, explain]

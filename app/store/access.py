@@ -11,6 +11,8 @@ from app.store.acts import note
 from app.store.desk import sessions, sign_in_tries, tokens
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sqlalchemy.engine import Row
 
     from app.store.acts import Who
@@ -48,35 +50,67 @@ class AccessRows:
         """Take the store."""
         self._store = store
 
-    def wait_until(self, addresses: tuple[bytes, ...]) -> int:
+    def is_known(self, mark: bytes, *, since: int) -> bool:
+        """Whether somebody signed in under this mark since (ms)."""
+        query = sa.select(sign_in_tries.c.address).where(
+            sign_in_tries.c.address == mark, sign_in_tries.c.last_at >= since
+        )
+        with self._store.read() as connection:
+            return connection.execute(query).first() is not None
+
+    def wait_until(self, addresses: tuple[bytes, ...], *, now: int, longest: int) -> int:
         """Until when (ms) the next try of any of these must wait; 0: not at all."""
-        query = sa.select(sa.func.max(sign_in_tries.c.wait_until)).where(sign_in_tries.c.address.in_(addresses))
+        query = sa.select(sa.func.max(sign_in_tries.c.wait_until)).where(
+            sign_in_tries.c.address.in_(addresses), _waiting(now, longest)
+        )
         with self._store.read() as connection:
             return connection.execute(query).scalar() or 0
 
-    def failed(self, address: bytes, *, forget_before: int, now: int) -> int:
-        """Count one more wrong try, anew if the latest was before `forget_before` (ms); gives the number so far."""
+    def count_try(
+        self, address: bytes, *, wait_of: Callable[[int], int], forget_before: int, longest: int, now: int
+    ) -> tuple[bool, int]:
+        """Count one more try, anew if the latest was before `forget_before` (ms), unless there is still a wait.
+
+        `wait_of` says how long (ms) so many tries make wait. Gives whether this one is allowed, and until when (ms)
+        the next must wait, 0 not at all.
+        """
         row = self._store.insert(sign_in_tries).values(address=address, failures=1, last_at=now, wait_until=0)
         again = sa.case((sign_in_tries.c.last_at < forget_before, 1), else_=sign_in_tries.c.failures + 1)
         count = row.on_conflict_do_update(
-            index_elements=["address"], set_={"failures": again, "last_at": row.excluded.last_at}
+            index_elements=["address"],
+            set_={"failures": again, "last_at": row.excluded.last_at},
+            where=sa.not_(_waiting(now, longest)),
         ).returning(sign_in_tries.c.failures)
+        mine = sign_in_tries.c.address == address
         with self._store.write() as connection:
-            return int(connection.execute(count).scalar_one())
+            failures = connection.execute(count).scalar()
+            if failures is None:
+                return False, connection.execute(sa.select(sign_in_tries.c.wait_until).where(mine)).scalar_one()
+            wait = wait_of(failures)
+            until = now + wait if wait else 0
+            connection.execute(sign_in_tries.update().where(mine).values(wait_until=until))
+        return True, until
 
-    def make_wait(self, address: bytes, *, until: int, now: int, who: Who) -> None:
-        """Have the next tries of an address wait."""
+    def tell_of_wait(self, *, now: int, who: Who) -> None:
+        """Leave an audit row: so many tries were wrong that the next must wait."""
         with self._store.write() as connection:
-            change = sign_in_tries.update().where(sign_in_tries.c.address == address)
-            connection.execute(change.values(wait_until=until))
             note(connection, "sign-in-refused", "console", now=now, who=who)
 
-    def enter(self, row: SessionRow, *, address: bytes | None, now: int, who: Who) -> None:
-        """Keep a new session, forget the address's wrong tries and every session that has ended."""
+    def enter(
+        self, row: SessionRow, *, known: bytes | None, forgiven: bytes | None, forget_before: int, who: Who
+    ) -> None:
+        """Keep a new session; forget wrong tries under `forgiven`, and of others what is older than `forget_before`.
+
+        `known` is the mark under which somebody has now signed in. Sessions that have ended are deleted.
+        """
+        now, tries = row.created_at, sign_in_tries
+        gone = sa.or_(tries.c.last_at < forget_before, tries.c.address == forgiven)
         with self._store.write() as connection:
             connection.execute(sessions.delete().where(sessions.c.expires_at <= now))
-            if address is not None:
-                connection.execute(sign_in_tries.delete().where(sign_in_tries.c.address == address))
+            connection.execute(tries.delete().where(gone))
+            if known is not None:
+                seen = self._store.insert(tries).values(address=known, failures=0, last_at=now, wait_until=0)
+                connection.execute(seen.on_conflict_do_update(index_elements=["address"], set_={"last_at": now}))
             values = {name: getattr(row, name) for name in SessionRow.__slots__}
             connection.execute(sessions.insert().values(**values))
             note(connection, "sign-in", "console", now=now, who=who)
@@ -124,3 +158,8 @@ class AccessRows:
             if changed:
                 note(connection, "token-revoked", id_, now=now, who=who)
         return changed
+
+
+def _waiting(now: int, longest: int) -> sa.ColumnElement[bool]:
+    """Whether a wait has not passed; one that ends further off than any was written while a clock was wrong."""
+    return sign_in_tries.c.wait_until.between(now + 1, now + longest)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 PARTS = (overview, problems, leads, deliveries, destinations, testing, quarantine, settings, audit, tokens)
 
 
-class _Described(Api):  # type: ignore[misc]  (flask-smorest has no types)
+class _Described(Api):  # type: ignore[misc]  # flask-smorest has no types
     """flask-smorest's part that gathers the document; errors have our shape."""
 
     ERROR_SCHEMA = Problem

@@ -17,7 +17,21 @@ def _problem(description: str, **more: Any) -> dict[str, Any]:  # noqa: ANN401  
     return {"description": description, "content": PROBLEM, **more}
 
 
-_ANY = {"schema": {"description": "Any of the shapes the marketplace sends; see the documentation of `/leads`."}}
+_PERSON = {
+    "FirstName": "Some",
+    "LastName": "One",
+    "Email": "someone@contoso.com",
+    "Country": "US",
+    "Company": "Contoso",
+}
+_LEAD = {
+    "UserDetails": _PERSON,
+    "LeadSource": "AzureMarketplace",
+    "ActionCode": "INS",
+    "OfferTitle": "Test Microsoft",
+    "Description": "Test run",
+}
+_ANY = {"schema": {"description": "Any of the shapes that the marketplace sends."}, "example": _LEAD}
 _LEADS_ERRORS = {
     "401": _problem(
         "No key, or a wrong one. Nothing was kept.",

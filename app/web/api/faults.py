@@ -90,10 +90,11 @@ def _error(keys: tuple[Any, ...], message: str, data: Any, schema: Schema) -> di
     if not keys:
         return {"field": "", "found": _kind(data), "allowed": "one object"}
     name = str(keys[0])
-    known = schema.fields.get(name)
+    fields = {one.data_key or key: one for key, one in schema.fields.items()}
+    known = fields.get(name)
     if known is None:
         shown = name if _NAME.fullmatch(name) else "(an unknown name)"
-        return {"field": shown, "found": "an unknown field", "allowed": ", ".join(schema.fields) or "no field at all"}
+        return {"field": shown, "found": "an unknown field", "allowed": ", ".join(fields) or "no field at all"}
     found: Any = data
     for key in keys:
         inside = isinstance(found, dict) and key in found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from marshmallow import ValidationError, fields, validate
@@ -64,10 +64,11 @@ class Whole(fields.Integer):
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:  # noqa: ANN401
         del attr, data, kwargs
         number = _from_digits(value) if self._in_query else value
-        whole = isinstance(number, int) or (isinstance(number, float) and number.is_integer())
-        if isinstance(number, bool) or not whole or not self._low <= number <= self._high:
+        if isinstance(number, float) and number.is_integer():  # JSON knows no difference between 2 and 2.0
+            number = int(number)
+        if not isinstance(number, int) or isinstance(number, bool) or not self._low <= number <= self._high:
             raise ValidationError(self.metadata["allowed"])
-        return int(number)
+        return number
 
 
 def _from_digits(value: object) -> int | None:
@@ -93,13 +94,15 @@ class Flag(fields.Boolean):
         return read
 
 
-class Moment(fields.String):
+class Moment(fields.Field[int]):
     """A moment with its zone, as RFC 3339 writes it; loads to milliseconds."""
 
     def __init__(self) -> None:
         """Take nothing: every moment is alike."""
         allowed = "a moment with its zone, such as 2026-11-20T23:51:00Z"
-        super().__init__(metadata={"allowed": allowed, "format": "date-time", "pattern": f"^{_MOMENT}$"})
+        super().__init__(
+            metadata={"allowed": allowed, "type": "string", "format": "date-time", "pattern": f"^{_MOMENT}$"}
+        )
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:  # noqa: ANN401
         del attr, data, kwargs
@@ -112,10 +115,8 @@ class Moment(fields.String):
 
 
 def _moment(text: str) -> datetime:
-    """Read it; a leap second is the second after it."""
-    leap = text[17:19] == "60"
-    moment = datetime.fromisoformat(f"{text[:17]}59{text[19:]}" if leap else text)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    """Read it; a leap second counts as the one before."""
+    return datetime.fromisoformat(f"{text[:17]}59{text[19:]}" if text[17:19] == "60" else text)
 
 
 def id_() -> Text:

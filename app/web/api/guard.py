@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from app.wiring import Wiring
 
 OPERATOR = "operator"
-NO_TOKEN = 'Bearer realm="Leadwire"'
-WRONG_TOKEN = f'{NO_TOKEN}, error="invalid_token"'
-TOO_LITTLE = f'{NO_TOKEN}, error="insufficient_scope"'
+CHALLENGE = 'Bearer realm="Leadwire"'
+WRONG = f'{CHALLENGE}, error="invalid_token"'
+TOO_LITTLE = f'{CHALLENGE}, error="insufficient_scope"'
 
 
 def register(api: Flask, wiring: Wiring, *, public: Container[str], readers: Container[str]) -> None:
@@ -53,7 +53,7 @@ def _given_token() -> str:
 
 
 def _challenge(text: str) -> dict[str, str]:
-    return {"WWW-Authenticate": WRONG_TOKEN if text else NO_TOKEN}
+    return {"WWW-Authenticate": WRONG if text else CHALLENGE}
 
 
 _TOO_LITTLE = {"WWW-Authenticate": TOO_LITTLE}

@@ -54,8 +54,8 @@ class LeadsSearch(_Conditions):
     limit = Whole(1, 500, default=LIMIT)
 
 
-class LeadSummary(Strict):
-    """One lead as a list has it; nothing personal."""
+class LeadFacts(Strict):
+    """What a lead was taken for; nothing personal."""
 
     id = uuid()
     status = text(enum=list(map(str, Status)))
@@ -67,6 +67,11 @@ class LeadSummary(Strict):
     offer = text(null=True)
     duplicate_of = fields.String(metadata={"format": "uuid"})
     email_domain = fields.String(metadata={"description": "Of withheld leads only."})
+
+
+class LeadSummary(LeadFacts):
+    """One lead as a list has it."""
+
     deliveries = fields.Dict(
         fields.String(),
         fields.String(metadata={"enum": list(map(str, State))}),
@@ -118,7 +123,7 @@ def shape_of_fields() -> dict[str, Any]:
     return {"type": "object", "properties": kinds, "additionalProperties": False}
 
 
-class LeadShown(LeadSummary):
+class LeadShown(LeadFacts):
     """One lead with what was sent, and every try."""
 
     lead = fields.Raw(
@@ -141,8 +146,9 @@ class LeadShown(LeadSummary):
 class Revealing(Reason):
     """Which personal fields to show; none named: all of them."""
 
-    fields = fields.List(
+    names = fields.List(
         Choice(PERSONAL),
+        data_key="fields",
         validate=validate.Length(max=len(PERSONAL)),
         metadata={"allowed": f"a list of personal fields, of {', '.join(PERSONAL)}"},
     )
@@ -194,9 +200,9 @@ def show(*, id_: str) -> Any:  # noqa: ANN401
 
 
 @part.endpoint("POST", "/leads/<uuid:id>/reveal", body=Revealing, gives=LeadShown, refusal=404)
-def reveal(*, id_: str, why: str = "", fields: list[str] | None = None) -> Any:  # noqa: ANN401
+def reveal(*, id_: str, why: str = "", names: list[str] | None = None) -> Any:  # noqa: ANN401
     """The same with personal fields in clear; that is recorded in the audit."""
-    return operations().reveal(id_, who=who(why), fields=fields)
+    return operations().reveal(id_, who=who(why), fields=names)
 
 
 @part.endpoint("POST", "/leads/<uuid:id>/erase", body=Reason, gives=Erased, refusal=404)

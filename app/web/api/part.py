@@ -26,7 +26,7 @@ View = TypeVar("View", bound="Callable[..., Any]")
 NO_CONTENT = 204
 
 
-class Part(Blueprint):  # type: ignore[misc]  (flask-smorest has no types)
+class Part(Blueprint):  # type: ignore[misc]  # flask-smorest has no types
     """The endpoints of one topic; `readers` has the names of those that the role reader may use."""
 
     ARGUMENTS_PARSER = Parser()

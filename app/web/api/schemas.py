@@ -25,6 +25,10 @@ class Asked(Strict):
     """A query that takes nothing."""
 
 
+class Nothing(Strict):
+    """A body that says nothing."""
+
+
 class Reason(Strict):
     """Why something is done."""
 
@@ -56,12 +60,12 @@ def flag() -> fields.Boolean:
     return fields.Boolean(required=True)
 
 
-def texts() -> fields.List:
+def texts() -> fields.List[Any]:
     """Make the field of a list of texts."""
     return fields.List(fields.String(), required=True)
 
 
-def each(shape: type[Schema]) -> fields.List:
+def each(shape: type[Schema]) -> fields.List[Any]:
     """Make the field of a list of objects."""
     return fields.List(fields.Nested(shape), required=True)
 

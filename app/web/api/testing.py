@@ -1,4 +1,4 @@
-"""Test leads, and what an error means."""
+"""Test leads, trial alerts, and what an error means."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from app.retry import Verdict
 from app.web.api.fields import LINE, TEXT, Text
 from app.web.api.guard import who
 from app.web.api.part import Part, operations
-from app.web.api.schemas import Strict, each, one, text, texts, uuid
+from app.web.api.schemas import Nothing, Strict, each, flag, one, text, texts, uuid
 
-part = Part("testing", "Does a lead arrive, and what does this error mean?")
+part = Part("testing", "Does a lead arrive, does an alert, and what does this error mean?")
 
 
 class TestLead(Strict):
@@ -27,6 +27,22 @@ class TestLeadSent(Strict):
     """Under which id it can be followed."""
 
     id = uuid()
+
+
+class TrialAlert(Strict):
+    """What became of a trial alert on one channel."""
+
+    channel = text()
+    ok = flag()
+    code = text(null=True, description="The catalogue code of what is wrong.")
+    title = text(null=True)
+    remedy = texts()
+
+
+class TrialAlerts(Strict):
+    """One a channel."""
+
+    channels = each(TrialAlert)
 
 
 class ErrorText(Strict):
@@ -60,6 +76,12 @@ def send_test(**what: Any) -> Any:  # noqa: ANN401
     """Post a test lead to this server as Microsoft does; `GET /leads/{id}` follows it."""
     id_ = operations().send_test(who=who(), **what)
     return {"id": id_}
+
+
+@part.endpoint("POST", "/test-alerts", body=Nothing, gives=TrialAlerts, refusal=409)
+def send_test_alert() -> Any:  # noqa: ANN401
+    """Send a trial alert on every configured channel and say what became of each."""
+    return {"channels": operations().send_test_alert(who=who())}
 
 
 @part.endpoint("POST", "/explain", body=ErrorText, gives=Explained, reader=True)

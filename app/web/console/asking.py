@@ -28,7 +28,7 @@ def said(endpoint: str, *, whole: bool = False) -> Callable[[Callable[..., Any]]
 
     def decorated(view: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(view)
-        def polite(**place: str) -> Any:  # noqa: ANN401  (whatever the view answers)
+        def polite(**place: Any) -> Any:  # noqa: ANN401  (whatever the view answers)
             try:
                 return view(**place)
             except NotPossible as refused:

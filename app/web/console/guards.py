@@ -10,6 +10,7 @@ from flask import Blueprint, abort, g, redirect, request, session, url_for
 from flask.sessions import SecureCookieSessionInterface
 
 from app.access import OPERATOR, Session
+from app.store import StoreUnavailable
 from app.store.acts import Who
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from app.access import Access
 
 ROOT = "/console"
+THEMES = ("auto", "light", "dark")
 OPEN = {"sign_in", "signing_in", "static", "entra_begin", "entra_answer", "theme"}  # for who is not signed in
 READERS_POST = {"leads_search", "explain", "explain_text", "sign_out", "signing_in", "theme"}  # changes nothing of ours
 COOKIE = "key"
@@ -38,7 +40,10 @@ class CookiesOfTheConsole(SecureCookieSessionInterface):
         if not request.path.startswith(ROOT):
             return self.make_null_session(app)
         if not app.secret_key:
-            app.secret_key = self._access.cookie_key()
+            try:
+                app.secret_key = self._access.cookie_key()
+            except StoreUnavailable:  # an exception here would find no page to be told on: `admit` raises it
+                return self.make_null_session(app)
         return super().open_session(app, request)
 
     def get_cookie_secure(self, app: Flask) -> bool:
@@ -55,6 +60,9 @@ def guard(blueprint: Blueprint, access: Access) -> None:
         name = (request.endpoint or "").removeprefix("console.")
         if name == "static":
             return None
+        if not session.accessible:
+            msg = "the key of the console's cookies could not be read"
+            raise StoreUnavailable(msg)
         g.signed_in = access.session(session[COOKIE]) if COOKIE in session else None
         if request.method not in ("GET", "HEAD"):
             _see_token()

@@ -15,6 +15,7 @@ from app.operations import NotPossible
 from app.store.tables import Status
 from app.web.console.asking import reasoned, said
 from app.web.console.guards import who
+from app.web.console.readable import unseen
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -175,6 +176,7 @@ def _editor(
         lines=lines(read.text, rejection.errors if rejection else []),
         editable=size <= EDITABLE,
         size=size,
+        unseen=unseen(read.text),
         # What was shown when it was opened stays the measure of whether it was touched.
         shown=shown or request.form.get("shown") or fingerprint(_plain_lines(read.text)),
     )

@@ -34,5 +34,10 @@ def visible(text: str) -> Markup:
     return Markup().join([*parts, escape(text[end:])])
 
 
+def unseen(text: str) -> list[str]:
+    """Name what can't be seen in a text, each once."""
+    return [f"U+{ord(letter):04X}" for letter in sorted(set(_UNSEEN.findall(text)) - {"\r"})]
+
+
 def _named(letter: str) -> Markup:
     return Markup('<span class="lw-unseen">U+{:04X}</span>').format(ord(letter))

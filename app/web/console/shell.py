@@ -25,7 +25,7 @@ from app.web.console import (
     signing_in,
     testing,
 )
-from app.web.console.guards import ROOT, CookiesOfTheConsole, guard, may_act, signed_in
+from app.web.console.guards import ROOT, THEMES, CookiesOfTheConsole, guard, may_act, signed_in
 from app.web.console.shown import ago_of, number, prose, span, when
 
 if TYPE_CHECKING:
@@ -35,7 +35,6 @@ log = logger("console")
 STATIC = Path(__file__).resolve().parents[1] / "static" / "console"
 PAGES = (overview, problems, leads, testing, quarantine, explain, settings, audit)
 YEAR = 31_536_000  # seconds
-THEMES = ("auto", "light", "dark")
 
 
 def install(app: Flask, wiring: Wiring) -> None:

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 from flask import Blueprint, redirect, render_template, request, session, url_for
 
-from app.access import Refused
-from app.web.console.guards import COOKIE, ROOT, inside, signed_in
-from app.web.console.shown import span
+from app.access import HASHED, Refused
+from app.web.console.guards import COOKIE, ROOT, THEMES, inside, signed_in
 
 if TYPE_CHECKING:
     from werkzeug.wrappers import Response as Answer
@@ -21,6 +20,9 @@ YEAR = 31_536_000  # seconds
 def register(blueprint: Blueprint, wiring: Wiring) -> None:
     """Add the pages."""
     access, console = wiring.access, wiring.settings.console
+    # Of a hash nobody learns the password by being told where it stands.
+    plain = console.password is not None and not console.password.reveal().startswith(HASHED)
+    secure = wiring.settings.server.public_url.startswith("https://")
 
     def page(fault: str | None = None) -> str:
         return render_template(
@@ -29,7 +31,7 @@ def register(blueprint: Blueprint, wiring: Wiring) -> None:
             entra=console.sign_in == "entra",
             possible=console.sign_in == "entra" or console.password is not None,
             where=wiring.settings.where,
-            reference=console.password.reference if console.password is not None else None,
+            reference=console.password.reference if console.password is not None and plain else None,
             next=inside(request.values.get("next")),
         )
 
@@ -38,13 +40,14 @@ def register(blueprint: Blueprint, wiring: Wiring) -> None:
         return redirect(inside(request.args.get("next"))) if signed_in() else page()
 
     @blueprint.post("/sign-in")
-    def signing_in() -> str | Answer | tuple[str, int]:
+    def signing_in() -> Answer | tuple[str, int] | tuple[str, int, dict[str, str]]:
         if console.sign_in != "password":
             return redirect(url_for("console.sign_in"))
         given = access.sign_in(request.form.get("password", "")[:1000], address=request.remote_addr or "")
         if isinstance(given, Refused):
-            again = f" Wait {span(given.wait_seconds)} before the next try." if given.wait_seconds else ""
-            return page(f"That is not the password.{again}"), 429 if given.wait_seconds else 401
+            if not given.wait_seconds:
+                return page(_said(given)), 401
+            return page(_said(given)), 429, {"Retry-After": str(given.wait_seconds)}
         enter(given)
         return redirect(inside(request.form.get("next")))
 
@@ -58,9 +61,21 @@ def register(blueprint: Blueprint, wiring: Wiring) -> None:
     @blueprint.post("/theme")
     def theme() -> Answer:
         response = redirect(inside(request.form.get("next")))
-        wanted = request.form.get("theme", "auto")
-        response.set_cookie("theme", wanted, max_age=YEAR, path=ROOT, samesite="Lax", secure=request.is_secure)
+        wanted = request.form.get("theme")
+        if wanted in THEMES:
+            tls = secure or request.is_secure
+            response.set_cookie("theme", wanted, max_age=YEAR, path=ROOT, samesite="Lax", secure=tls)
         return response
+
+
+def _said(refused: Refused) -> str:
+    """Say that it was wrong, or was not even looked at, and how long to wait."""
+    seconds = refused.wait_seconds
+    minutes = -(-seconds // 60)
+    wait = f"{seconds} seconds" if seconds < 60 else "1 minute" if minutes == 1 else f"{minutes} minutes"  # noqa: PLR2004
+    if not refused.looked:
+        return f"Too many wrong passwords were tried. Wait {wait} before the next try: until then none is looked at."
+    return f"That is not the password. Wait {wait} before the next try." if seconds else "That is not the password."
 
 
 def enter(cookie: str) -> None:

@@ -146,7 +146,7 @@ def _nowhere(lead: dict[str, Any]) -> str:
 def _causes(operations: Operations, open_: dict[str, dict[str, Any]]) -> dict[str, Mapping[str, Any]]:
     """Find what keeps a lead: the problem of its own latest failure, else what its destination is stopped for."""
     problems = operations.problems()
-    causes = {}
+    causes: dict[str, Mapping[str, Any]] = {}
     for name, one in open_.items():
         codes = [tried["code"] for tried in one["attempts"] if tried["code"]]
         here = [problem for problem in problems if problem["destination"] == name]

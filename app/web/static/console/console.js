@@ -7,7 +7,7 @@
   const year = 31536000;
   const secure = location.protocol === "https:" ? "; Secure" : "";
   const keep = (name, value) => {
-    document.cookie = `${name}=${encodeURIComponent(value)}; Path=/console; Max-Age=${year}; SameSite=Lax${secure}`;
+    document.cookie = `${name}=${value}; Path=/console; Max-Age=${year}; SameSite=Lax${secure}`;
   };
 
   // Bootstrap knows light and dark; what "auto" means is the system's to say.
@@ -20,7 +20,7 @@
   dark.addEventListener("change", paint);
 
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
-  if (zone && !document.cookie.includes(`tz=${encodeURIComponent(zone)}`)) keep("tz", zone);
+  if (zone && !document.cookie.includes(`tz=${zone}`)) keep("tz", zone);
 
   const choose = (button) => {
     root.dataset.theme = button.value;
