@@ -5,6 +5,7 @@ import os
 import time
 
 import pytest
+import requests
 import schemathesis
 from schemathesis.config import SchemathesisConfig
 from schemathesis.engine import events, from_schema
@@ -14,7 +15,7 @@ from app.store import open_store
 from app.store.acts import Who
 from app.store.problems import ProblemLog
 from app.wiring import utc_now
-from tests.parts.arrivals import held, settle
+from tests.parts.arrivals import held, outbox, settle
 from tests.parts.server import KEY
 from tests.parts.server import lead as documented
 
@@ -42,42 +43,61 @@ def configured(token):
 
 
 def filled(server):
-    """A lead at a parked destination with its problem, and a quarantined body; gives a token, and ids without end.
+    """A lead at a parked destination with its problem, a quarantined body; gives a token, and parts of paths by kind.
 
-    Half of the ids exist: else nothing but 404 would be seen.
+    Nothing works meanwhile, so that it all stays; it only looks as if a worker did.
     """
     lead = server.post(documented(1)).json()["id"]
     body = server.post({"country": "US"}).json()["quarantine_id"]
-    store = open_store(f"sqlite:///{server.folder}/var/leadwire.db")
-    settle(store, held, destination="archive", now=round(time.time() * 1000))
+    store, now = open_store(f"sqlite:///{server.folder}/var/leadwire.db"), round(time.time() * 1000)
+    settle(store, held, destination="archive", now=now)
+    outbox(store).beat(now=now + 3_600_000)
     (problem,) = ProblemLog(store).open_rows().values()
-    _, token = Access(store, None, utc_now).new_token("fuzz", "operator", who=Who("cli:someone"))
+    access, who = Access(store, None, utc_now), Who("cli:someone")
+    _, token = access.new_token("fuzz", "operator", who=who)
+    other, _ = access.new_token("other", "reader", who=who)
     store.close()
-    return token, itertools.cycle([None, lead, None, body, None, problem.id])
+    bearer = {"Authorization": f"Bearer {token}"}
+    (source,) = requests.get(f"{server.url}/api/v1/addresses", headers=bearer, timeout=10).json()["addresses"]
+    return token, {
+        "leads": {"id": lead},
+        "quarantine": {"id": body},
+        "problems": {"id": problem.id, "step": 1},
+        "tokens": {"id": other},
+        "destinations": {"name": "archive"},
+        "addresses": {"source": "marketplace", "fingerprint": source["keys"][0]["fingerprint"]},
+    }
 
 
 @pytest.mark.filterwarnings("ignore:Generating overly large repr")
 def test_every_promise_of_the_document_holds(server):
     with server.config.open("a") as config:
-        config.write("[console]\nenabled = false\n")
+        config.write('[console]\nenabled = false\n[alerts]\nwebhook = "env:HOOK"\n')
+    server.environment["HOOK"] = "http://127.0.0.1:9/"  # nobody is there
     server.start("--no-worker")
-    token, ids = filled(server)
-    server.stop()
-    server.start()
+    token, known = filled(server)
     schema = schemathesis.openapi.from_url(f"{server.url}/openapi.json", config=configured(token))
-    faults, statuses = tried(schema, ids)
+    faults, statuses = tried(schema, known)
     assert not faults, "\n\n".join(faults)
-    assert len({label for label, _ in statuses}) == sum(1 for _ in schema.get_all_operations())
-    assert {200, 201, 202, 204, 400, 404, 409, 415, 422} <= {status for _, status in statuses}
+    described = [(one.ok().label, set(one.ok().responses.status_codes)) for one in schema.get_all_operations()]
+    unseen = [label for label, codes in described if not any(str(code) in codes for code in seen_good(label, statuses))]
+    assert unseen == ["POST /api/v1/quarantine/{id}/release"]  # the body is no lead: 409 is the right answer
+    assert {400, 404, 409, 415, 422} <= {status for _, status in statuses}
 
 
-def tried(schema, ids):
+def seen_good(label, statuses):
+    return {status for seen, status in statuses if seen == label and 200 <= status < 300}
+
+
+def tried(schema, known):
     """Run it all; gives what was wrong in words, and which statuses each endpoint answered with."""
+    every_other = itertools.cycle([True, False])
 
     @schema.hook
-    def map_path_parameters(_, path_parameters):
-        if "id" in (path_parameters or {}) and (known := next(ids)) is not None:
-            path_parameters["id"] = known
+    def map_path_parameters(context, path_parameters):
+        """Every other path leads to something that exists: else nothing but 404 would be seen."""
+        if path_parameters and next(every_other):
+            path_parameters |= known[context.operation.path.split("/")[3]]
         return path_parameters
 
     faults, statuses = [], set()

@@ -131,6 +131,14 @@ def test_pages_lead_from_newest_to_oldest_and_back_and_keep_the_filters(desk):
     assert page.one('//a[text()="Back to newest"]').get("href") == "/console/leads?test=yes"
 
 
+def test_what_arrived_is_summed_up_and_what_did_not_is_named(desk):
+    keep(desk.store, arrival(1, to=["table", "crm"]), arrival(2, to=["table", "crm", "third"]))
+    settle(desk.store, result)
+    settle(desk.store, result, destination="crm")
+    cells = desk.operator().get("/console/leads").read("//tbody/tr/td[last()]")
+    assert cells == ["third: due 2 sent: crm, table", "all sent: crm, table"]
+
+
 def test_an_empty_list_says_whether_nothing_came_or_nothing_fits(desk):
     visitor = desk.operator()
     assert "No lead has come in yet" in visitor.get("/console/leads").words

@@ -17,9 +17,8 @@ from app.store.watching import Change, Start
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from sqlalchemy.engine import Row
-
     from app.alerts.troubles import Trouble
+    from app.store.problems import ProblemRow
     from app.store.watching import Known
 
 OPENED = "opened"
@@ -30,7 +29,7 @@ CALM_MS = 15 * 60_000  # what comes back within this was not over
 class Say(Protocol):
     """Finds the words of an alert."""
 
-    def __call__(self, kind: str, row: Row[Any], trouble: Trouble | None, *, again: bool) -> dict[str, Any]:
+    def __call__(self, kind: str, row: ProblemRow, trouble: Trouble | None, *, again: bool) -> dict[str, Any]:
         """Say what an alert of `kind` says of a problem; `trouble` None: it is over; `again`: it was over before."""
         ...
 
@@ -93,7 +92,7 @@ class Plan:
 
     # What is wrong still.
 
-    def _lasts(self, row: Row[Any], trouble: Trouble, known: Known) -> Change | None:
+    def _lasts(self, row: ProblemRow, trouble: Trouble, known: Known) -> Change | None:
         earlier = self._earlier(row, known)
         rank = self._earned(row, trouble)
         if earlier is not None and (earlier.alerted > 0 or rank):
@@ -113,7 +112,7 @@ class Plan:
             channels=self.rules.channels_for(row.code),
         )
 
-    def _resumed(self, earlier: Row[Any], row: Row[Any], trouble: Trouble) -> Change:
+    def _resumed(self, earlier: ProblemRow, row: ProblemRow, trouble: Trouble) -> Change:
         """Go on with the problem that seemed to be over: silently, if nobody was told that it was."""
         change = Change(
             id=earlier.id,
@@ -131,13 +130,13 @@ class Plan:
             channels=self.rules.channels_for(row.code),
         )
 
-    def _earned(self, row: Row[Any], trouble: Trouble) -> int:
+    def _earned(self, row: ProblemRow, trouble: Trouble) -> int:
         """Give how many alerts a problem has earned; none while it may pass by itself, or where nobody can be told."""
         age = self.now - row.opened_at
         waits = row.alerted == 0 and not trouble.at_once and age < self.rules.after
         return 0 if waits or not self.rules.channels_for(row.code) else self.rules.level(age)
 
-    def _earlier(self, row: Row[Any], known: Known) -> Row[Any] | None:
+    def _earlier(self, row: ProblemRow, known: Known) -> ProblemRow | None:
         """Give the told problem that this one is the return of."""
         if row.alerted > 0:
             return None
@@ -145,32 +144,32 @@ class Plan:
         told = (one for one in reversed(ended) if one.alerted > 0 or one.id in known.over_told)
         return next((one for one in told if row.opened_at - one.closed_at < CALM_MS), None)
 
-    def _back(self, row: Row[Any], known: Known) -> bool:
+    def _back(self, row: ProblemRow, known: Known) -> bool:
         """Whether a closed problem has come back, so that nothing is to be said of its end."""
         fresh = known.open.get((row.destination, row.code))
         return fresh is not None and self._earlier(fresh, known) is row
 
     # What is wrong no more.
 
-    def _gone(self, row: Row[Any], known: Known) -> Change | None:
+    def _gone(self, row: ProblemRow, known: Known) -> Change | None:
         if self.seen.get(row.id) != row.last_at:
             return None  # it failed while we looked
         if row.alerted > 0 and self._at_once(row, known):
             return self._told_over(row, ended=self.now, closed_if=row.last_at)
         return Change(id=row.id, closed_if=row.last_at)
 
-    def _over(self, row: Row[Any], known: Known) -> Change | None:
+    def _over(self, row: ProblemRow, known: Known) -> Change | None:
         """Tell the end that was not told when it came."""
         calm = not row.closed_at <= self.now < row.closed_at + CALM_MS
         return self._told_over(row, ended=row.closed_at) if calm or self._at_once(row, known) else None
 
-    def _at_once(self, row: Row[Any], known: Known) -> bool:
+    def _at_once(self, row: ProblemRow, known: Known) -> bool:
         """Whether an end is told as it comes: not of what came back before, nor while another cause took its place."""
         others = [known.open[key] for key in self._live if key in known.open and key[0] == row.destination != ITSELF]
         replaced = any(other.opened_at >= row.opened_at for other in others)
         return row.id not in known.over_told and not replaced
 
-    def _told_over(self, row: Row[Any], *, ended: int, closed_if: int | None = None) -> Change:
+    def _told_over(self, row: ProblemRow, *, ended: int, closed_if: int | None = None) -> Change:
         said = self.say(RECOVERED, row, None, again=False)
         said |= {"lasted_ms": max(0, ended - row.opened_at)}
         return Change(id=row.id, closed_if=closed_if, alerted=0, tell=(RECOVERED, said), channels=self.rules.channels)

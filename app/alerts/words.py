@@ -15,10 +15,9 @@ from app.store.tables import iso
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from sqlalchemy.engine import Row
-
     from app.alerts.troubles import Trouble
     from app.catalogue import Entry
+    from app.store.problems import ProblemRow
 
 STEPS = 3  # of a remedy: the rest is a click away
 TRIAL = "trial"
@@ -46,7 +45,7 @@ class Words:
         self._link = link
         self._now = now
 
-    def __call__(self, kind: str, row: Row[Any], trouble: Trouble | None, *, again: bool) -> Said:
+    def __call__(self, kind: str, row: ProblemRow, trouble: Trouble | None, *, again: bool) -> Said:
         """Say what an alert says of a problem; `trouble` None: it is over; `again`: it had seemed to be over."""
         entry = self._entry(row.code)
         return {

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from app.access import OPERATOR, READER, hash_password
-from app.cli.output import as_json, say, table, who
+from app.cli.output import as_json, fail, say, table, who
 
 if TYPE_CHECKING:
     from app.cli import Context
@@ -59,6 +59,8 @@ def hash_(*, json_: bool) -> None:
     """Turn a password into what `[console] password` may hold in its place (asked for, or from standard input)."""
     typed = sys.stdin.isatty()
     text = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True) if typed else sys.stdin.read()
+    if not text.strip():  # its hash would let everybody in
+        fail("That is no password: it is empty.", json_=json_)
     made = hash_password(text.strip())
     say({"hash": made}, made, json_=json_)
 

@@ -29,7 +29,7 @@ def _which(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--code", metavar="CODE", help="Only what failed with this catalogue code."),
         click.option("--since", type=Moment(), help="Only leads received since then (2026-11-20, 2h, 7d)."),
         click.option("--dry-run", is_flag=True, help="Only say what would be done."),
-        click.option("--why", default="", metavar="TEXT", help="A reason, for the audit (no personal data)."),
+        with_why,
     )
     for option in reversed(options):  # decorators show the last one first
         function = option(function)
@@ -133,85 +133,9 @@ def _report(
 
 
 @click.command()
-@click.argument("id_", metavar="ID")
-@click.option(
-    "--file", "file", type=click.File("rb"), help="The repaired body (- for standard input); else your editor opens."
-)
-@click.option("--release", "release_", is_flag=True, help="Also release it, in the same step.")
-@click.option("--preview", is_flag=True, help="Only say how it would read; nothing is changed.")
-@click.option("--why", default="", metavar="TEXT", help="A reason, for the audit (no personal data).")
-@click.pass_obj
-@as_json
-def repair(
-    obj: Context,
-    *,
-    id_: str,
-    file: Any,  # noqa: ANN401
-    release_: bool,
-    preview: bool,
-    why: str,
-    json_: bool,
-) -> None:
-    """Mend a quarantined body: in your editor, or with --file."""
-    operations = obj.ready.operations
-    if preview:
-        _preview(operations.preview(id_, body=file.read() if file is not None else None), id_, json_=json_)
-        return
-    before = operations.quarantined_body(id_, who=who(why))
-    body = file.read() if file is not None else _edited(before)
-    act = operations.release if release_ else operations.repair
-    read = act(id_, body=body, who=who(why))
-    if isinstance(read, Rejection):
-        _rejected(id_, read, kept=not release_, json_=json_)
-    verb = "released" if release_ else "repaired"
-    text = f"{id_} is {verb}." + ("" if release_ else f" It reads as a lead now: `leadwire release {id_}`.")
-    say({"ok": True, "id": id_, "status": verb}, text, json_=json_)
-
-
-def _preview(read: Lead | Rejection, id_: str, *, json_: bool) -> None:
-    if isinstance(read, Rejection):
-        _rejected(id_, read, kept=False, json_=json_)
-        return
-    lines = [f"  {name.replace('_', ' ')}: {value}" for name, value in read.as_dict().items() if value]
-    say({"ok": True, "id": id_, "lead": read.as_dict()}, printable("\n".join(["It reads as:", *lines])), json_=json_)
-
-
-def _edited(before: bytes) -> bytes:
-    if not sys.stdin.isatty():
-        msg = "No terminal for an editor: give the repaired body with --file FILE, or --file - and standard input."
-        raise NotPossible(msg)
-    after = click.edit(before.decode("utf-8", "replace"), extension=".json")
-    if after is None:
-        msg = "Nothing was changed."
-        raise NotPossible(msg)
-    return after.encode()
-
-
-def _rejected(id_: str, read: Rejection, *, kept: bool, json_: bool) -> None:
-    document = {"ok": False, "id": id_, "title": read.title, "detail": read.detail, "errors": read.errors}
-    tail = "Your text is kept; repair it again." if kept else "Nothing was changed."
-    say(document, f"{id_} is still no lead. {read.title}: {read.detail} {tail}", json_=json_)
-    sys.exit(1)
-
-
-@click.command()
-@click.argument("id_", metavar="ID")
-@click.option("--why", default="", metavar="TEXT", help="A reason, for the audit (no personal data).")
-@click.pass_obj
-@as_json
-def release(obj: Context, *, id_: str, why: str, json_: bool) -> None:
-    """Let a quarantined body flow as the lead it holds."""
-    read = obj.ready.operations.release(id_, who=who(why))
-    if isinstance(read, Rejection):
-        _rejected(id_, read, kept=False, json_=json_)
-    found = obj.ready.operations.show(id_)
-    say({"ok": True, "id": id_, "status": found["status"]}, f"{id_} is released.", json_=json_)
-
-
-@click.command()
 @click.option("--email", required=True, metavar="ADDRESS")
 @click.option("--yes", is_flag=True, help="Don't ask.")
-@click.option("--why", default="", metavar="TEXT", help="A reason, for the audit (no personal data).")
+@with_why
 @click.pass_obj
 @as_json
 def erase(obj: Context, *, email: str, yes: bool, why: str, json_: bool) -> None:
@@ -231,9 +155,10 @@ def erase(obj: Context, *, email: str, yes: bool, why: str, json_: bool) -> None
 
 @click.command()
 @click.option("--yes", is_flag=True, help="Don't ask.")
+@with_why
 @click.pass_obj
 @as_json
-def purge(obj: Context, *, yes: bool, json_: bool) -> None:
+def purge(obj: Context, *, yes: bool, why: str, json_: bool) -> None:
     """Delete what is older than [retention] and [test_leads] say; what still waits for a destination stays."""
     if not yes:
         kept = obj.wiring.settings.retention
@@ -242,7 +167,7 @@ def purge(obj: Context, *, yes: bool, json_: bool) -> None:
             abort=True,
             err=True,
         )
-    counts = obj.ready.operations.purge(who=who())
+    counts = obj.ready.operations.purge(who=who(why))
     text = ", ".join(f"{number} {name.replace('_', ' ')}" for name, number in counts.items())
     say({"ok": True, "purged": counts}, f"Deleted: {text}.", json_=json_)
 
@@ -271,4 +196,4 @@ def tick(obj: Context, *, id_: str, step: int, undo: bool, json_: bool) -> None:
     say({"ok": True, "id": id_, "step": step, "done": not undo}, text, json_=json_)
 
 
-COMMANDS = [acknowledge, tick, replay, discard, repair, release, erase, purge]
+COMMANDS = [acknowledge, tick, replay, discard, erase, purge]

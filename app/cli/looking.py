@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from app.cli.output import Moment, as_json, printable, say, steps, table, who
+from app.cli.output import Moment, as_json, printable, say, steps, table, who, with_why
 from app.store import StoreUnavailable
 from app.store.searching import Filter
 from app.store.tables import State, Status, iso, to_ms
@@ -49,11 +49,12 @@ def leads(obj: Context, *, email: str | None, json_: bool, **wanted: Any) -> Non
 
 @click.command()
 @click.argument("id_", metavar="ID")
+@with_why
 @click.pass_obj
 @as_json
-def show(obj: Context, *, id_: str, json_: bool) -> None:
-    """Show one lead and every attempt to deliver it."""
-    found = obj.ready.operations.reveal(id_, who=who())
+def show(obj: Context, *, id_: str, why: str, json_: bool) -> None:
+    """Show one lead, with who it is, and every attempt to deliver it; that is recorded in the audit."""
+    found = obj.ready.operations.reveal(id_, who=who(why))
     say(found, _lead_text(found), json_=json_)
 
 
@@ -84,7 +85,7 @@ def problems(obj: Context, *, closed: bool, before: str | None, watch: bool, eve
     operations = obj.ready.operations
     if closed:
         over = operations.closed_problems(before=before)
-        columns = ("destination", "code", "since", "closed_at", "most_waiting", "title")
+        columns = ("id", "destination", "code", "since", "closed_at", "most_waiting", "title")
         say(over, table(over, columns, empty="Nothing is over yet."), json_=json_)
         return
     if watch:
@@ -216,28 +217,4 @@ def _taken_care_of(one: dict[str, Any]) -> str:
     return printable(f", taken care of by {taken['by']}: {taken['note']}") if taken else ""
 
 
-@click.command()
-@click.argument("id_", metavar="[ID]", required=False)
-@click.pass_obj
-@as_json
-def quarantine(obj: Context, *, id_: str | None, json_: bool) -> None:
-    """List the bodies that are no leads; with ID, print that body as it came."""
-    operations = obj.ready.operations
-    if id_ is not None:
-        body = operations.quarantined_body(id_, who=who()).decode("utf-8", "replace")
-        say({"id": id_, "body": body}, printable(body), json_=json_)
-        return
-    found = operations.quarantined()
-    rows = [{**one, "where": _where(one["errors"])} for one in found]
-    columns = ("id", "received_at", "source", "length", "title", "where")
-    say(found, table(rows, columns, empty="The quarantine is empty."), json_=json_)
-
-
-def _where(errors: list[dict[str, Any]]) -> str:
-    first = errors[0] if errors else {}
-    if "line" in first:
-        return f"line {first['line']}, column {first['column']}: {first['message']}"
-    return f"{first['path']}: {first['message']}" if "path" in first else ""
-
-
-COMMANDS = [leads, show, problems, quarantine]
+COMMANDS = [leads, show, problems]

@@ -44,6 +44,12 @@ def as_json(function: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+def with_why(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--why`, the reason that the audit keeps."""
+    text = "A reason, for the audit (no personal data)."
+    return click.option("--why", default="", metavar="TEXT", help=text)(function)
+
+
 def fail(message: str, *, json_: bool, status: int = 1) -> None:
     """Say what is wrong and end."""
     if json_:

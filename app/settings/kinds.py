@@ -23,6 +23,7 @@ _FORBIDDEN = tuple(
     map(ip_network, ("169.254.0.0/16", "fe80::/10", "fd00:ec2::/32", "100.100.100.200/32", "168.63.129.16/32"))
 )
 _METADATA = {"metadata", "instance-data"}
+_ARGON2 = re.compile(r"\$argon2(?:id|i|d)\$v=\d+\$m=\d+,t=\d+,p=\d+\$[A-Za-z0-9+/]+\$[A-Za-z0-9+/]+")
 WRONG = "not allowed"  # what is, stands with the field
 
 
@@ -182,6 +183,21 @@ def check_addresses(values: tuple[str, ...]) -> None:
 def check_growing(values: list[timedelta]) -> None:
     """Refuse lengths of time of which one is not longer than the one before."""
     if any(later <= earlier for earlier, later in zip([timedelta(), *values], values, strict=False)):
+        raise ValidationError(WRONG)
+
+
+def check_password(secret: Secret) -> None:
+    """Refuse what begins as an argon2 hash and isn't a whole one: nobody could sign in, and nothing would say why."""
+    text = secret.reveal()
+    if text.startswith("$argon2") and not _ARGON2.fullmatch(text):
+        raise ValidationError(WRONG)
+
+
+def check_authority(text: str) -> None:
+    """Refuse an address that a client secret must not be sent to: one without TLS, or with a path behind it."""
+    check_url(text)
+    parts = _split(text)
+    if parts.scheme != "https" or parts.path.strip("/"):
         raise ValidationError(WRONG)
 
 

@@ -16,9 +16,11 @@ from app.settings.kinds import (
     TextOrList,
     WebhookField,
     check_addresses,
+    check_authority,
     check_bind,
     check_domain,
     check_growing,
+    check_password,
     check_store,
     check_url,
     choice,
@@ -124,15 +126,21 @@ class _Retention(_Section):
 
 class _Console(_Section):
     enabled = Flag(load_default=True)
-    password = SecretField(load_default=None)
+    password = SecretField(
+        load_default=None,
+        validate=check_password,
+        metadata={"allowed": "a password, or its whole hash as `leadwire hash-password` prints it"},
+    )
     sign_in = choice("password", "entra")
     tenant_id = fields.String(load_default=None)
     client_id = fields.String(load_default=None)
     client_secret = SecretField(load_default=None)
     authority = fields.String(
         load_default="https://login.microsoftonline.com",
-        validate=check_url,
-        metadata={"allowed": 'the address of Microsoft Entra, such as "https://login.microsoftonline.com"'},
+        validate=check_authority,
+        metadata={
+            "allowed": 'the https address of Microsoft Entra without a path, such as "https://login.microsoftonline.com"'
+        },
     )
     ca_bundle = fields.String(load_default=None, validate=validate.Length(min=1))
 

@@ -126,6 +126,7 @@ def visitor(chromium):
             color_scheme=theme,
             java_script_enabled=scripts,
             locale="en-GB",
+            reduced_motion="reduce",
             **{"timezone_id": "Europe/Berlin", **more},
         )
         context.set_default_timeout(PATIENCE_MS)

@@ -9,8 +9,9 @@ import uuid
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
+from tests.standins.entra_people import People
 from tests.standins.tls import TlsServer
 
 TENANT = "11111111-2222-3333-4444-555555555555"
@@ -22,18 +23,24 @@ HTML = {"Content-Type": "text/html"}
 PAGE = b"<!DOCTYPE html><html><body><h1>Sign in to the guest network</h1></body></html>"
 
 TEXTS = {
+    50011: "The redirect URI specified in the request does not match the redirect URIs configured for the application "
+    "'{client}'.",
     50034: "The user account {username} does not exist in the {tenant} directory.",
     50053: "The account is locked, you've tried to sign in too many times with an incorrect user ID or password.",
     50055: "The password is expired.",
     50057: "The user account is disabled.",
     50076: "Due to a configuration change made by your administrator, or because you moved to a new location, you must "
     "use multi-factor authentication to access '00000007-0000-0000-c000-000000000000'.",
+    50105: "The signed in user 'someone@contoso.com' is not assigned to a role for the application '{client}'(Leadwire).",
     50126: "Error validating credentials due to invalid username or password.",
+    54005: "OAuth2 Authorization code was already redeemed, please retry with a new valid code.",
     53003: "Access has been blocked by Conditional Access policies.",
     65001: "The user or administrator has not consented to use the application with ID '{client}'.",
     90002: "Tenant '{tenant}' not found. Check to make sure you have the correct tenant ID and are signing into the "
     "correct cloud.",
     90033: "A transient error has occurred. Please try again.",
+    500112: "The reply address does not match the reply address provided when requesting the authorization code.",
+    501481: "The Code_Verifier does not match the code_challenge supplied in the authorization request.",
     500011: "The resource principal named {scope} was not found in the tenant named {tenant}.",
     700016: "Application with identifier '{client}' was not found in the directory '{tenant}'.",
     700027: "The certificate with identifier used to sign the client assertion is not registered on application.",
@@ -47,9 +54,10 @@ WORDS = {
     50076: "interaction_required",
     90002: "invalid_request",
     900023: "invalid_request",
+    50105: "access_denied",
     700016: "unauthorized_client",
 }
-GRANTS = {50034, 50053, 50055, 50057, 50126, 65001}
+GRANTS = {54005, 500112, 501481, 50034, 50053, 50055, 50057, 50126, 65001}
 
 
 class Refused(Exception):  # noqa: N818  (an answer, not a fault)
@@ -73,6 +81,7 @@ class Entra:
     lifetime: int = 3599
     tokens: dict = field(default_factory=dict)  # token → resource it is for
     asked: Counter = field(default_factory=Counter)  # discovery, token
+    people: People = field(default_factory=People)  # who signs in with a browser
 
     def token_for(self, form):
         """Judge a token request as Entra does, in its order: application, credential, resource, user."""
@@ -151,7 +160,13 @@ class EntraServer(TlsServer, Entra):
             if (method, rest) == ("POST", "oauth2/v2.0/token"):
                 self.asked["token"] += 1
                 self.knows(tenant)
+                if form.get("grant_type") == "authorization_code":
+                    return 200, JSON, json.dumps(self._admitted(tenant, form)).encode()
                 return 200, JSON, json.dumps(self._granted(self.token_for(form))).encode()
+            if (method, rest) == ("GET", "oauth2/v2.0/authorize"):
+                return self._ask_person(tenant, dict(parse_qsl(urlsplit(path).query)))
+            if (method, rest) == ("GET", "discovery/v2.0/keys"):
+                return 200, JSON, json.dumps({"keys": self.people.keys()}).encode()
         except Refused as refused:
             return self._refusal(refused.args[0], tenant, form)
         return 404, HTML, b"<html><body>The resource cannot be found.</body></html>"
@@ -161,8 +176,33 @@ class EntraServer(TlsServer, Entra):
         return {
             "issuer": f"{base}/v2.0",
             "token_endpoint": f"{base}/oauth2/v2.0/token",
+            "jwks_uri": f"{base}/discovery/v2.0/keys",
             "authorization_endpoint": f"{base}/oauth2/v2.0/authorize",
         }
+
+    def _ask_person(self, tenant, query):
+        """Answer the browser: back to the application with a code or Entra's no, a page where that can't be trusted."""
+        if query.get("client_id") != self.client:
+            raise Refused(700016)
+        if query.get("redirect_uri") not in self.people.redirect_uris:
+            raise Refused(50011)
+        if self.people.refusal:
+            told = json.loads(self._refusal(self.people.refusal, tenant, query)[2])
+            back = {name: told[name] for name in ("error", "error_description")}
+        else:
+            back = {"code": self.people.new_code(query)}
+        back["state"] = query.get("state", "")
+        return 302, {"Location": f"{query['redirect_uri']}?{urlencode(back)}"}, b""
+
+    def _admitted(self, tenant, form):
+        if form.get("client_id") != self.client:
+            raise Refused(700016)
+        self._prove(form)
+        fault = self.people.fault_of(form)
+        if fault:
+            raise Refused(fault)
+        id_token = self.people.id_token(form["code"], issuer=f"{self.url}/{self.tenant}/v2.0", tenant=self.tenant)
+        return {**self._granted(f"token-{uuid.uuid4()}"), "scope": "openid profile", "id_token": id_token}
 
     def _granted(self, token):
         return {"token_type": "Bearer", "expires_in": self.lifetime, "access_token": token}

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from flask import Blueprint, abort, g, redirect, request, session, url_for
+from flask import Blueprint, abort, current_app, g, redirect, request, session, url_for
 from flask.sessions import SecureCookieSessionInterface
 
 from app.access import OPERATOR, Session
@@ -60,7 +60,7 @@ def guard(blueprint: Blueprint, access: Access) -> None:
         name = (request.endpoint or "").removeprefix("console.")
         if name == "static":
             return None
-        if not session.accessible:
+        if current_app.session_interface.is_null_session(session):
             msg = "the key of the console's cookies could not be read"
             raise StoreUnavailable(msg)
         g.signed_in = access.session(session[COOKIE]) if COOKIE in session else None

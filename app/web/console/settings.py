@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 
+from app.alerts.channels import configured
 from app.web.console.asking import said
 from app.web.console.guards import who
 
@@ -36,6 +37,16 @@ def register(blueprint: Blueprint, wiring: Wiring) -> None:
         source, key = request.form.get("source", ""), request.form.get("key", "")
         url = operations.source_url(source, key, who=who())
         return _page(wiring, shown={"source": source, "fingerprint": key, "url": url})
+
+    @blueprint.post("/settings/alert-test")
+    @said("console.settings")
+    def settings_alert() -> Answer:
+        for one in operations.send_test_alert(who=who()):
+            if one["ok"]:
+                flash(f"{one['channel']}: the trial alert went out.", "success")
+            else:
+                flash(f"{one['channel']}: {one['title']}. {' '.join(one['remedy'])}", "danger")
+        return redirect(url_for("console.settings", _anchor="alerts"))
 
     @blueprint.post("/settings/purge")
     @said("console.settings")
@@ -100,6 +111,7 @@ def _page(wiring: Wiring, *, shown: dict[str, str] | None = None, made: dict[str
         tokens=operations.tokens(),
         made=made,
         roles=ROLES,
+        channels=configured(settings.alerts),
         retention=settings.retention,
         test_days=settings.test_leads.keep_days,
         entries=len(operations.catalogue),

@@ -29,6 +29,8 @@ from app.web.console.guards import ROOT, THEMES, CookiesOfTheConsole, guard, may
 from app.web.console.shown import ago_of, number, prose, span, when
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from app.wiring import Wiring
 
 log = logger("console")
@@ -92,7 +94,14 @@ def _serve_static(blueprint: Blueprint) -> None:
 
 def _add_filters(blueprint: Blueprint, wiring: Wiring) -> None:
     operations = wiring.operations
-    for name, made in {"when": when, "ago": ago_of(wiring.now), "number": number, "span": span, "prose": prose}.items():
+    filters: dict[str, Callable[..., Any]] = {
+        "when": when,
+        "ago": ago_of(wiring.now),
+        "number": number,
+        "span": span,
+        "prose": prose,
+    }
+    for name, made in filters.items():
         blueprint.add_app_template_filter(made, name)
 
     @blueprint.app_context_processor

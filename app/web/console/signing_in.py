@@ -22,7 +22,7 @@ def register(blueprint: Blueprint, wiring: Wiring) -> None:
     access, console = wiring.access, wiring.settings.console
     # Of a hash nobody learns the password by being told where it stands.
     plain = console.password is not None and not console.password.reveal().startswith(HASHED)
-    secure = wiring.settings.server.public_url.startswith("https://")
+    _keep_theme(blueprint, secure=wiring.settings.server.public_url.startswith("https://"))
 
     def page(fault: str | None = None) -> str:
         return render_template(
@@ -58,6 +58,8 @@ def register(blueprint: Blueprint, wiring: Wiring) -> None:
         session.clear()
         return redirect(url_for("console.sign_in"))
 
+
+def _keep_theme(blueprint: Blueprint, *, secure: bool) -> None:
     @blueprint.post("/theme")
     def theme() -> Answer:
         response = redirect(inside(request.form.get("next")))

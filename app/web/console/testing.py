@@ -25,12 +25,12 @@ LATEST = 500  # test leads looked at; as many as a publisher makes in the days t
 WORKER_SILENT_AFTER = 60  # seconds
 # States in words for who has never heard of deliveries.
 WORDS = {
-    State.DUE: "waiting for its turn",
+    State.DUE: "waiting its turn",
     State.SENDING: "on its way",
     State.SENT: "arrived",
-    State.HELD: "waiting: the destination is stopped",
-    State.DEAD: "not deliverable as it is",
-    State.DISCARDED: "given up by a person",
+    State.HELD: "waiting for a repair",
+    State.DEAD: "not deliverable",
+    State.DISCARDED: "given up",
 }
 
 
