@@ -74,7 +74,7 @@ def hash_password(password: str, *, salt: bytes | None = None) -> str:
     from argon2 import PasswordHasher  # noqa: PLC0415  (only who signs in pays for it)
 
     with _HASHING:
-        return PasswordHasher().hash(password, salt=salt)
+        return PasswordHasher().hash(_bytes(password), salt=salt)
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ class Access:
         wanted = self._hash  # hashing takes a place of its own
         with _HASHING:
             try:
-                right = PasswordHasher().verify(wanted, password)
+                right = PasswordHasher().verify(wanted, _bytes(password))
             except (VerificationError, InvalidHashError):
                 return False
         return right and self.password is not None and not self.entra
@@ -240,6 +240,11 @@ def _wait_of_all(failures: int) -> int:
 
 def _seconds(ms: int) -> int:
     return max(0, -(-ms // 1000))
+
+
+def _bytes(text: str) -> bytes:
+    """Give a text as bytes, whatever was sent or stands in the environment."""
+    return text.encode("utf-8", "surrogatepass")
 
 
 def _digest(text: str) -> bytes:

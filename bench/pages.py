@@ -31,6 +31,7 @@ PATHS = {
     "leads, sent at one destination": "/console/leads?state=sent&destination=sales",
     "leads, a rare offer": "/console/leads?offer=fabrikam.iot*",
     "leads, nothing found": "/console/leads?state=dead&destination=table",
+    "leads, a state that none is in": "/console/leads?state=sending",
     "leads, tests of one source": "/console/leads?test=yes&source=appsource",
     "one lead": "/console/leads/{lead}",
     "test leads": "/console/test-leads",

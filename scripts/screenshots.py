@@ -40,7 +40,8 @@ PAGES = {
 }
 THEMES = ("light", "dark")
 SIZES = {"wide": DESKTOP, "phone": PHONE}
-SHOWN = {"overview-light-wide": "overview.png", "problems-dark-wide": "problems.png"}  # for the README
+# For the README: copied to docs/images by hand.
+SHOWN = {"overview-light-wide": "overview.png", "problems-dark-wide": "problems.png"}
 
 
 @contextlib.contextmanager
@@ -92,7 +93,7 @@ def _round(browser: Any, server: Server, folder: Path, *, theme: str, width: str
         page.wait_for_timeout(250)
         page.screenshot(path=str(folder / f"{called}.png"), full_page=True)
         if called in SHOWN:
-            page.screenshot(path=str(folder / SHOWN[called]))
+            page.screenshot(path=str(folder / SHOWN[called]), full_page=name == "overview")
     context.close()
 
 

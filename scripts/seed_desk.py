@@ -53,7 +53,7 @@ ACTS = (
     ("send-test", "{lead}", "cli:operator", ""),
     ("check", "team-mail", "api:monitoring", ""),
     ("new-token", "monitoring", OPERATOR, "For the dashboard in the hall"),
-    ("erase", "{lead}", OPERATOR, "The person asked for it in writing; " + "a reason may be very long, " * 9),
+    ("erase", "{lead}", OPERATOR, "The person asked for it in writing; " + "a reason may be very long, " * 4),
     ("sign-in", "operator", OPERATOR, ""),
     ("purge", '{"leads": 212, "quarantine": 4, "attempts": 861}', "cli:operator", "every night"),
 )

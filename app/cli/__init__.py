@@ -8,7 +8,7 @@ from functools import cached_property
 import click
 
 from app import __version__
-from app.cli import access, acting, looking, overview, serving, testing
+from app.cli import access, acting, looking, overview, repairing, serving, testing
 from app.log import configure_logging
 from app.wiring import Wiring
 
@@ -46,6 +46,6 @@ def main(ctx: click.Context, config: str | None) -> None:
     ctx.obj = Context(config)
 
 
-for module in (serving, testing, overview, looking, acting, access):
+for module in (serving, testing, overview, looking, acting, repairing, access):
     for command in module.COMMANDS:
         main.add_command(command)

@@ -15,11 +15,13 @@ if TYPE_CHECKING:
 
 
 @click.group(invoke_without_command=True)
+@click.option("--json", "json_", is_flag=True, help="Answer in JSON.")
 @click.pass_context
-def tokens(ctx: click.Context) -> None:
+def tokens(ctx: click.Context, *, json_: bool) -> None:
     """List the tokens of /api/v1, make one, revoke one."""
     if ctx.invoked_subcommand is None:
-        ctx.invoke(list_)
+        ctx.invoke(list_, json_=json_)
+    ctx.default_map = {name: {"json_": json_} for name in tokens.commands}
 
 
 @tokens.command(name="list")

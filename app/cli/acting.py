@@ -1,4 +1,4 @@
-"""`replay`, `discard`, `repair`, `release`, `erase`, `purge`: what changes something."""
+"""`acknowledge`, `tick`, `replay`, `discard`, `erase`, `purge`: what changes something."""
 
 from __future__ import annotations
 
@@ -7,16 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from app.cli.output import Moment, as_json, printable, say, table, who
-from app.decoding import Rejection
-from app.operations import NotPossible
+from app.cli.output import Moment, as_json, say, table, who, with_why
 from app.store.tables import State
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from app.cli import Context
-    from app.lead import Lead
 
 CHUNK = 500
 

@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from app.cli.output import as_json, say, table, who
+from app.cli.output import as_json, say, steps, table, who, with_why
 
 if TYPE_CHECKING:
     from app.cli import Context
+
+WORKER_SILENT_AFTER = 60  # seconds
+CARDS = ("name", "type", "state", "waiting", "oldest_waiting_at", "last_sent_at", "sent", "calls")
+DAYS = ("day", "accepted", "test", "duplicate", "withheld", "quarantined")
 
 
 @click.command()
@@ -20,23 +24,53 @@ if TYPE_CHECKING:
 def overview(obj: Context, *, days: int, json_: bool) -> None:
     """How things stand: leads a day, each destination, what needs a person; exit 1 if something does."""
     found = obj.ready.operations.overview(days=days)
-    say(found, _overview_text(found), json_=json_)
-    sys.exit(1 if any(one["held"] or one["dead"] for one in found["problems"]) else 0)
+    needs = _needs(found)
+    say({"ok": not needs, "needs": needs, **found}, _overview_text(found, needs), json_=json_)
+    sys.exit(1 if needs else 0)
 
 
-def _overview_text(found: dict[str, Any]) -> str:
-    cards = ("name", "type", "state", "waiting", "oldest_waiting_at", "last_sent_at", "sent")
-    days = ("day", "accepted", "test", "duplicate", "withheld", "quarantined")
-    troubles = [f"{one['destination'] or 'Leadwire'}: {one['title']} ({one['code']})" for one in found["problems"]]
+def _needs(found: dict[str, Any]) -> list[str]:
+    """Say what a person has to see to; what is tried again by itself is not among it."""
     silent = found["worker_silent_seconds"]
+    said = []
+    if silent is None or silent > WORKER_SILENT_AFTER:
+        seen = "no worker was ever seen" if silent is None else f"no worker was seen for {silent:.0f} seconds"
+        said.append(f"Nothing is being delivered: {seen}. `leadwire serve` or `leadwire work` starts one.")
+    said += [
+        f"{_named(one)}: {one['title']} ({one['code']})"
+        for one in found["problems"]
+        if one["held"] or one["dead"] or one["destination"] is None
+    ]
+    if found["quarantined"]:
+        said.append(f"{found['quarantined']} in quarantine: `leadwire quarantine` lists them.")
+    if found["alerts_failing"]:
+        said.append(f"{found['alerts_failing']} alerts could not be sent: `leadwire alert-test` says why.")
+    return said
+
+
+def _named(problem: dict[str, Any]) -> str:
+    return problem["destination"] or "Leadwire"
+
+
+def _overview_text(found: dict[str, Any], needs: list[str]) -> str:
+    cards = [{**one, "calls": _calls(one["calls"])} for one in found["destinations"]]
     parts = [
-        "\n".join(troubles) or "No problems: nothing is held, failing or dead.",
-        table(found["destinations"], cards, empty="No destination is configured."),
-        table(found["days"], days, empty=""),
-        f"in quarantine: {found['quarantined']}; last lead: {found['last_lead_at'] or 'never'}",
-        f"worker seen: {'never' if silent is None else f'{silent:.0f} s ago'}",
+        "\n".join(needs) or "Nobody has to act.",
+        "\n".join(_problem_line(one) for one in found["problems"]) or "No problems: nothing is held, failing or dead.",
+        table(cards, CARDS, empty="No destination is configured."),
+        table(found["days"], DAYS, empty=""),
+        f"last lead: {found['last_lead_at'] or 'none yet'}",
     ]
     return "\n\n".join(parts)
+
+
+def _problem_line(one: dict[str, Any]) -> str:
+    line = f"{_named(one)}: {one['code']} since {one['since']}, {one['leads_waiting']} waiting, {one['dead']} dead"
+    return "\n".join([line, steps(one["remedy"][:1])])
+
+
+def _calls(calls: dict[str, Any] | None) -> str:
+    return f"{calls['used']} of {calls['allowed']} {calls['of'] or ''}".rstrip() if calls else ""
 
 
 @click.command()
@@ -52,10 +86,11 @@ def offers(obj: Context, *, json_: bool) -> None:
 @click.pass_obj
 @as_json
 def checks(obj: Context, *, json_: bool) -> None:
-    """Show the latest result of `check` for each destination, whoever asked for it."""
+    """Show the latest result of `check` for each destination, whoever asked for it; exit 1 if one is not well."""
     found = list(obj.ready.operations.checks().values())
     columns = ("name", "type", "ok", "code", "detail", "at", "actor")
     say(found, table(found, columns, empty="Nothing was checked yet."), json_=json_)
+    sys.exit(0 if all(one["ok"] for one in found) else 1)
 
 
 @click.command()
@@ -69,13 +104,14 @@ def settings(obj: Context, *, json_: bool) -> None:
 
 @click.command()
 @click.option("--show", nargs=2, metavar="SOURCE FINGERPRINT", help="The whole URL with this key; that is recorded.")
+@with_why
 @click.pass_obj
 @as_json
-def addresses(obj: Context, *, show: tuple[str, str] | None, json_: bool) -> None:
+def addresses(obj: Context, *, show: tuple[str, str] | None, why: str, json_: bool) -> None:
     """List the sources' addresses and when each key was last used."""
     operations = obj.ready.operations
     if show is not None:
-        url = operations.source_url(*show, who=who())
+        url = operations.source_url(*show, who=who(why))
         say({"url": url}, url, json_=json_)
         return
     found = operations.addresses()

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import click
 
-from app.cli.output import as_json, fail, say, steps, who
+from app.cli.output import as_json, fail, say, steps, who, with_why
 from app.log import configure_logging, logger
 from app.serving import CannotListen, end_with_parent
 from app.serving import serve as run_server
@@ -21,7 +21,11 @@ from app.store import StoreUnavailable, is_fresh
 from app.worker import work as run_worker
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from app.cli import Context
+    from app.operations import Operations
+    from app.store.acts import Who
     from app.wiring import Wiring
 
 STORE_PATIENCE = 30.0  # seconds that a database may take to come up with us
@@ -98,9 +102,11 @@ def _banner(wiring: Wiring, made: list[Path], bind: str | None) -> None:
 
 @click.command()
 @click.option("--offline", is_flag=True, help="Only the configuration; call nobody.")
+@click.option("--destination", "names", multiple=True, metavar="NAME", help="Only this one; can be given again.")
+@with_why
 @click.pass_obj
 @as_json
-def check(obj: Context, *, offline: bool, json_: bool) -> None:
+def check(obj: Context, *, offline: bool, names: tuple[str, ...], why: str, json_: bool) -> None:
     """Check the configuration, then the store and each destination for real; exit 1 if anything is wrong."""
     wiring = obj.wiring
     if offline:
@@ -108,7 +114,9 @@ def check(obj: Context, *, offline: bool, json_: bool) -> None:
         return
     wiring.store.migrate()
     wiring.store.check_writable()
-    found = _check_all(wiring, quiet=json_)
+    for name in names:
+        wiring.operations.see_configured(name)
+    found = _check_all(wiring.operations, names or wiring.operations.kinds, by=who(why), quiet=json_)
     ok = all(one["ok"] for one in found)
     lines = [f"ok      {wiring.store.name}: writable"]
     for one in found:
@@ -119,10 +127,9 @@ def check(obj: Context, *, offline: bool, json_: bool) -> None:
     sys.exit(0 if ok else 1)
 
 
-def _check_all(wiring: Wiring, *, quiet: bool) -> list[dict[str, Any]]:
-    names = list(wiring.settings.destinations)
+def _check_all(operations: Operations, names: Collection[str], *, by: Who, quiet: bool) -> list[dict[str, Any]]:
     with ThreadPoolExecutor(max_workers=max(1, len(names))) as pool:
-        futures = {pool.submit(wiring.operations.check, name, who=who()): name for name in names}
+        futures = {pool.submit(operations.check, name, who=by): name for name in names}
         hidden = quiet or not sys.stderr.isatty()
         with click.progressbar(as_completed(futures), len(futures), "Checking", hidden=hidden, file=sys.stderr) as bar:
             found = {futures[future]: future.result() for future in bar}

@@ -190,7 +190,8 @@ def check_password(secret: Secret) -> None:
     """Refuse what begins as an argon2 hash and isn't a whole one: nobody could sign in, and nothing would say why."""
     text = secret.reveal()
     if text.startswith("$argon2") and not _ARGON2.fullmatch(text):
-        raise ValidationError(WRONG)
+        msg = "what stands there begins as a hash and isn't a whole one; copy all that `leadwire hash-password` prints"
+        raise ValidationError(msg)
 
 
 def check_authority(text: str) -> None:

@@ -126,11 +126,7 @@ class _Retention(_Section):
 
 class _Console(_Section):
     enabled = Flag(load_default=True)
-    password = SecretField(
-        load_default=None,
-        validate=check_password,
-        metadata={"allowed": "a password, or its whole hash as `leadwire hash-password` prints it"},
-    )
+    password = SecretField(load_default=None, validate=check_password)
     sign_in = choice("password", "entra")
     tenant_id = fields.String(load_default=None)
     client_id = fields.String(load_default=None)

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from app.store.engine import Store
 
+DESTINATIONS = 32  # of one lead: so many of its deliveries may be among those found
 MANY_OFFERS = 40  # matching offers that are looked up one by one; beyond, all leads are read in order
 # What a state implies, where that leads into a partial index.
 INDEXED: dict[str, sa.ColumnElement[bool]] = {
@@ -175,5 +176,7 @@ def _newest(there: sa.Select[Any], wanted: Filter) -> sa.Select[Any]:
         return there
     if wanted.before is not None:
         there = there.where(deliveries.c.receipt_id < wanted.before)
-    narrowed = there.distinct().order_by(deliveries.c.receipt_id.desc()).limit(wanted.limit).subquery()
+    # Not by the bare column: both databases would read every delivery in the order of its key to save the sorting.
+    last_first = (deliveries.c.receipt_id + "").desc()
+    narrowed = there.order_by(last_first).limit(wanted.limit * DESTINATIONS).subquery()
     return sa.select(narrowed.c.receipt_id)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
+from tests.standins.entra_people import TEXTS as PEOPLE_TEXTS
 from tests.standins.entra_people import People
 from tests.standins.tls import TlsServer
 
@@ -23,24 +24,19 @@ HTML = {"Content-Type": "text/html"}
 PAGE = b"<!DOCTYPE html><html><body><h1>Sign in to the guest network</h1></body></html>"
 
 TEXTS = {
-    50011: "The redirect URI specified in the request does not match the redirect URIs configured for the application "
-    "'{client}'.",
+    **PEOPLE_TEXTS,
     50034: "The user account {username} does not exist in the {tenant} directory.",
     50053: "The account is locked, you've tried to sign in too many times with an incorrect user ID or password.",
     50055: "The password is expired.",
     50057: "The user account is disabled.",
     50076: "Due to a configuration change made by your administrator, or because you moved to a new location, you must "
     "use multi-factor authentication to access '00000007-0000-0000-c000-000000000000'.",
-    50105: "The signed in user 'someone@contoso.com' is not assigned to a role for the application '{client}'(Leadwire).",
     50126: "Error validating credentials due to invalid username or password.",
-    54005: "OAuth2 Authorization code was already redeemed, please retry with a new valid code.",
     53003: "Access has been blocked by Conditional Access policies.",
     65001: "The user or administrator has not consented to use the application with ID '{client}'.",
     90002: "Tenant '{tenant}' not found. Check to make sure you have the correct tenant ID and are signing into the "
     "correct cloud.",
     90033: "A transient error has occurred. Please try again.",
-    500112: "The reply address does not match the reply address provided when requesting the authorization code.",
-    501481: "The Code_Verifier does not match the code_challenge supplied in the authorization request.",
     500011: "The resource principal named {scope} was not found in the tenant named {tenant}.",
     700016: "Application with identifier '{client}' was not found in the directory '{tenant}'.",
     700027: "The certificate with identifier used to sign the client assertion is not registered on application.",
@@ -146,7 +142,7 @@ class EntraServer(TlsServer, Entra):
         Entra.__init__(self, **known)
         TlsServer.__init__(self, context, port=port)
 
-    def respond(self, method, path, headers, body):
+    def respond(self, method, path, headers, body):  # noqa: PLR0911  (an answer each)
         del headers
         if self.outage:
             return self.outage
@@ -160,15 +156,15 @@ class EntraServer(TlsServer, Entra):
             if (method, rest) == ("POST", "oauth2/v2.0/token"):
                 self.asked["token"] += 1
                 self.knows(tenant)
-                if form.get("grant_type") == "authorization_code":
-                    return 200, JSON, json.dumps(self._admitted(tenant, form)).encode()
-                return 200, JSON, json.dumps(self._granted(self.token_for(form))).encode()
+                by_code = form.get("grant_type") == "authorization_code"
+                granted = self._admitted(form) if by_code else self._granted(self.token_for(form))
+                return 200, JSON, json.dumps(granted).encode()
             if (method, rest) == ("GET", "oauth2/v2.0/authorize"):
                 return self._ask_person(tenant, dict(parse_qsl(urlsplit(path).query)))
-            if (method, rest) == ("GET", "discovery/v2.0/keys"):
-                return 200, JSON, json.dumps({"keys": self.people.keys()}).encode()
         except Refused as refused:
             return self._refusal(refused.args[0], tenant, form)
+        if (method, rest) == ("GET", "discovery/v2.0/keys"):
+            return 200, JSON, json.dumps({"keys": self.people.keys()}).encode()
         return 404, HTML, b"<html><body>The resource cannot be found.</body></html>"
 
     def _endpoints(self, tenant):
@@ -194,7 +190,7 @@ class EntraServer(TlsServer, Entra):
         back["state"] = query.get("state", "")
         return 302, {"Location": f"{query['redirect_uri']}?{urlencode(back)}"}, b""
 
-    def _admitted(self, tenant, form):
+    def _admitted(self, form):
         if form.get("client_id") != self.client:
             raise Refused(700016)
         self._prove(form)

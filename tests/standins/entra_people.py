@@ -1,4 +1,4 @@
-"""People who sign in with a browser: authorization codes under PKCE, and tokens of who they are, signed as Entra does."""
+"""People who sign in to Entra with a browser: authorization codes under PKCE, and signed tokens of who they are."""
 
 import base64
 import time
@@ -7,6 +7,15 @@ from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from hashlib import sha256
 
+TEXTS = {
+    50011: "The redirect URI specified in the request does not match the redirect URIs configured for the application "
+    "'{client}'.",
+    50105: "The signed in user 'someone@contoso.com' is not assigned to a role for the application '{client}'"
+    "(Leadwire).",
+    54005: "OAuth2 Authorization code was already redeemed, please retry with a new valid code.",
+    500112: "The reply address does not match the reply address provided when requesting the authorization code.",
+    501481: "The Code_Verifier does not match the code_challenge supplied in the authorization request.",
+}
 NEEDED = {"response_type": "code", "code_challenge_method": "S256"}
 
 

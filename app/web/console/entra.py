@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -48,14 +49,19 @@ def _politely(wiring: Wiring, step: Callable[[Wiring, requests.Session], Answer]
     """Take a step; whoever can't come in is told why on the page they came from."""
     if wiring.settings.console.sign_in != "entra":
         abort(404)
-    from app.destinations.base import http_session  # noqa: PLC0415  (only who signs in this way pays for it)
+    from msal.exceptions import MsalServiceError  # type: ignore[import-untyped]  # noqa: PLC0415  (slow to import)
+
+    from app.destinations.base import http_session  # noqa: PLC0415
 
     try:
         with closing(http_session(wiring.settings.console.ca_bundle)) as http:
             return step(wiring, http)
     except NotAdmitted as refused:
         return _page(str(refused)), 403
-    except OSError as exc:  # the network, a certificate, an answer that isn't JSON
+    except (
+        OSError,
+        MsalServiceError,
+    ) as exc:  # the network, a certificate, an answer that isn't JSON, Entra's own fault
         log.warning("sign-in.failed", exception=type(exc).__name__)
         return _page(
             f"Microsoft Entra can't be reached from here ({type(exc).__name__}). Try again in a moment; if it stays "
@@ -64,6 +70,9 @@ def _politely(wiring: Wiring, step: Callable[[Wiring, requests.Session], Answer]
 
 
 def _begin(wiring: Wiring, http: requests.Session) -> Answer:
+    # A posted answer would come from another site, and so without our cookie. In the address the code is worth nothing
+    # to others: it is good once, and only with the verifier that is in the cookie.
+    warnings.filterwarnings("ignore", message="response_mode=", category=UserWarning)
     flow = _application(wiring, http).initiate_auth_code_flow([], redirect_uri=_answer_url(wiring))
     session[FLOW] = {name: value for name, value in flow.items() if name in KEPT}
     session[NEXT] = inside(request.args.get("next"))
@@ -142,7 +151,7 @@ def _recognised(claims: dict[str, Any]) -> tuple[str, str]:
 
 
 def _application(wiring: Wiring, http: requests.Session) -> Any:  # noqa: ANN401  (msal has no types)
-    import msal  # type: ignore[import-untyped]  # noqa: PLC0415  (slow to import; only who signs in this way pays for it)
+    import msal  # type: ignore[import-untyped]  # noqa: PLC0415
 
     console = wiring.settings.console
     try:
