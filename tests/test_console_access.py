@@ -484,7 +484,7 @@ def test_an_entra_that_does_not_answer_or_answers_nonsense_is_said_on_a_page(tea
     entra.outage = (200, {"Content-Type": "text/html"}, b"<html>Sign in to the guest network</html>")
     page = teams.browser().get("/console/entra/begin")
     assert page.status in (403, 503)
-    assert "authority" in page.words
+    assert "does not answer as one" in page.words
     entra.outage = None
     away = (503, {"Content-Type": "text/html"}, b"<html>try later</html>")
     browser, page = through(teams, entra, change=lambda query: setattr(entra, "outage", away) or query)

@@ -4,6 +4,7 @@ import ast
 import inspect
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from string import Template
 
@@ -175,8 +176,11 @@ class Faces:
         self.names["token"] = self.wiring.access.new_token("old", "reader", who=Who("someone"))[0]
         token = self.wiring.access.new_token("ci", "operator", who=Who("someone"))[1]
         self.bearer = {"Authorization": f"Bearer {token}"}
-        self.operator = self.desk.operator()
         self.recorded = len(rows(self.store, audit))
+
+    @cached_property
+    def _operator(self):
+        return self.desk.operator()
 
     def _filled(self):
         """Fill the store, and say what things in it are called."""
@@ -220,7 +224,7 @@ class Faces:
 
     def form(self, path, fields):
         """Give the page that a form of the console leads to."""
-        return self.operator.post(f"/console{self.named(path)}", self.named(fields), follow=True)
+        return self._operator.post(f"/console{self.named(path)}", self.named(fields), follow=True)
 
     def do(self, face, act):
         """Do it by one face."""
@@ -233,18 +237,18 @@ class Faces:
         else:
             page = self.form(*act.form)
             assert page.status == 200, page.source
-            assert page.all('//*[contains(@class, "alert-danger")]') == []
 
     def _plain(self, text):
         """A text in which what is made anew in each store has its name."""
-        ours = {**self.names, **{one["name"]: one["id"] for one in self.wiring.operations.tokens()}}
+        tokens = {one["name"]: one["id"] for one in self.wiring.operations.tokens()}
+        ours = {**tokens, **self.names, "folder": str(self.desk.folder)}
         for name, own in ours.items():
             text = text.replace(own, f"${name}")
         return text
 
     def acts(self):
         """Give what was recorded since the beginning: who, and what of it all faces have in common."""
-        new = rows(self.store, audit)[self.recorded :]
+        new = [row for row in rows(self.store, audit)[self.recorded :] if row["action"] != "sign-in"]
         common = [(row["at"], row["action"], self._plain(row["target"]), row["why"]) for row in new]
         return {row["actor"] for row in new}, common
 
@@ -253,7 +257,7 @@ class Faces:
         open_ = {"problems": rows(self.store, problems), "checks": rows(self.store, checks)}
         own = {"person", "body_key", "acknowledged_by", "actor", "created_by", "last_used_at"}
         tables = {table.name: rows(self.store, table) for table in (receipts, deliveries, quarantine, lanes)}
-        kept = {**tables, **open_, "tokens": self.wiring.operations.tokens()}
+        kept = {**tables, **open_, "tokens": sorted(self.wiring.operations.tokens(), key=lambda one: one["name"])}
         shown = {name: [{key: row[key] for key in row if key not in own} for row in kept[name]] for name in kept}
         return json.loads(self._plain(json.dumps(shown, default=repr)))
 
