@@ -31,7 +31,7 @@ setup: $(SETUP) ## make .venv with the locked dependencies
 run: $(SETUP) ## start receivers and worker on http://127.0.0.1:8080
 	@$(BIN)/leadwire serve
 
-parts: $(DEV) ## install the real parts that the tests talk to: Azurite, PostgreSQL
+parts: $(DEV) ## install the real parts that the tests talk to: Azurite, PostgreSQL, Chromium
 	@sh scripts/parts.sh
 
 test: parts ## run the whole suite

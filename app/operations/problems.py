@@ -149,10 +149,11 @@ class Problems(Base):
         """
         self.see_configured(destination)
         code, detail = self.try_destination(destination)
-        self._acts.keep_check(destination, code=code, detail=detail, now=self._now(), who=who)
+        now = self._now()
+        self._acts.keep_check(destination, code=code, detail=detail, now=now, who=who)
         if code is None:
-            self._acts.try_now({destination}, now=self._now())
-        return self._checked(destination, code=code, detail=detail, at=self._now(), actor=who.actor)
+            self._acts.try_now({destination}, now=now)
+        return self._checked(destination, code=code, detail=detail, at=now, actor=who.actor)
 
     def checks(self) -> dict[str, dict[str, Any]]:
         """Give the latest result of `check` for each configured destination that was ever tried."""

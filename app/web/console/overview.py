@@ -54,7 +54,9 @@ def headline(found: dict[str, Any]) -> Headline:
             else f"No worker has been seen for {silent / 60:.0f} minutes"
         )
         return Headline("bad", "Nothing is being delivered", f"{seen}. `leadwire serve` or `leadwire work` starts one.")
-    need = sorted({one["destination"] or "Leadwire" for one in open_ if one["held"] or one["dead"]})
+    need = sorted(
+        {one["destination"] or "Leadwire" for one in open_ if one["held"] or one["dead"] or one["destination"] is None}
+    )
     if need:
         what = f"{need[0]} needs you" if len(need) == 1 else f"{len(need)} destinations need you"
         return Headline("bad", what, "Leads are kept, and what waits is delivered by itself after the mend.")
