@@ -2,6 +2,7 @@
 
 import pytest
 import requests
+from playwright.sync_api import expect
 
 from tests.parts import browser
 from tests.parts.browser import PHONE, password_of
@@ -25,6 +26,9 @@ JSON = {"Content-Type": "application/json"}
 BROKEN = (
     b'{"userDetails": {"firstName": "Some",\n "lastName": "One" "email": "someone@contoso.com"},\n "leadSource": "X"}'
 )
+
+
+PATIENCE = 15_000  # ms
 
 
 @pytest.fixture
@@ -89,7 +93,7 @@ def test_a_parked_crm_is_seen_explained_mended_and_watched_drain_and_a_lead_foun
 ):
     visit = operator(served)
     page = visit.page
-    assert page.get_by_role("heading", name="Overview").is_visible()
+    expect(page.get_by_role("heading", name="Overview")).to_be_visible(timeout=PATIENCE)
 
     # A role is taken away, and leads come: the overview says so without being loaded again.
     stay(page)
@@ -104,9 +108,9 @@ def test_a_parked_crm_is_seen_explained_mended_and_watched_drain_and_a_lead_foun
     page.get_by_role("link", name="All").first.click()
     assert visit.path().startswith("/console/problems")
     problem = page.locator("article", has_text="no security role")
-    assert problem.get_by_text("Microsoft Marketplace Lead Writer").is_visible()
+    expect(problem.get_by_text("Microsoft Marketplace Lead Writer")).to_be_visible(timeout=PATIENCE)
     problem.get_by_text("Evidence").click()
-    assert problem.get_by_text("0x80042f09").is_visible()
+    expect(problem.get_by_text("0x80042f09")).to_be_visible(timeout=PATIENCE)
     problem.get_by_role("checkbox").first.check()
     crm.roles = True
 
@@ -128,7 +132,7 @@ def test_a_parked_crm_is_seen_explained_mended_and_watched_drain_and_a_lead_foun
     assert "contoso" not in visit.path().lower()
     page.get_by_role("link", name=ids[1]).click()
     assert page.get_by_text("someone1@contoso.com").count() == 0
-    assert page.get_by_text("crm").first.is_visible()
+    expect(page.get_by_text("crm").first).to_be_visible(timeout=PATIENCE)
 
     # A field is shown, and that is seen in the audit.
     page.get_by_role("button", name="Show email").click()
@@ -151,7 +155,7 @@ def test_after_five_wrong_passwords_the_next_try_waits_even_with_the_right_one(s
         visit.page.get_by_label("Password").fill("not-it")
         visit.page.get_by_role("button", name="Sign in").click()
         visit.page.get_by_text("That is not the password").wait_for()
-    assert visit.page.get_by_text("Wait 1 minute").is_visible()
+    expect(visit.page.get_by_text("Wait 1 minute")).to_be_visible(timeout=PATIENCE)
     visit.page.get_by_label("Password").fill(password_of(small))
     visit.page.get_by_role("button", name="Sign in").click()
     visit.page.get_by_text("Wait").wait_for()
@@ -191,15 +195,15 @@ def test_a_body_that_is_no_lead_is_mended_previewed_and_released_in_the_browser(
     visit.open("/console/quarantine")
     page.get_by_role("link", name=id_).click()
     page.get_by_role("button", name="Show and mend").click()
-    assert page.locator("mark").is_visible()
-    assert page.get_by_text("Line 2, column").is_visible()
+    expect(page.locator("mark")).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_text("Line 2, column")).to_be_visible(timeout=PATIENCE)
     page.get_by_label("Edit").fill(BROKEN.decode().replace('"One" ', '"One", '))
     page.get_by_role("button", name="Preview").click()
-    assert page.get_by_text("It reads as a lead").is_visible()
-    assert page.get_by_role("row", name="email").get_by_text("someone@contoso.com").is_visible()
+    expect(page.get_by_text("It reads as a lead")).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_role("row", name="email").get_by_text("someone@contoso.com")).to_be_visible(timeout=PATIENCE)
     assert small.delivered() == []
     page.get_by_role("button", name="Release").click()
     page.wait_for_load_state()
     assert until(lambda: small.delivered() == [id_], seconds=10)
     visit.open("/console/quarantine")
-    assert page.get_by_text("The quarantine is empty").is_visible()
+    expect(page.get_by_text("The quarantine is empty")).to_be_visible(timeout=PATIENCE)
