@@ -1,17 +1,21 @@
 """The schema: made once, by whoever comes first, and the same as the tables in the code."""
 
 import re
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from app.store import StoreUnavailable, engine
+from app.store.counts import Counts
 from app.store.tables import metadata
-from tests.parts.arrivals import in_processes, migrate, together
+from app.store.views import Views
+from tests.parts.arrivals import NOW, id_of, in_processes, migrate, together
 
 
 def test_migrating_an_empty_database_makes_every_table(empty_url, opened):
@@ -83,3 +87,41 @@ def test_the_schema_version_is_the_newest_migration():
     config = Config()
     config.set_main_option("script_location", "app/store/migrations")
     assert ScriptDirectory.from_config(config).get_heads() == [engine.SCHEMA_VERSION]
+
+
+def test_what_came_in_under_the_first_schema_is_counted_and_found_after_the_second(empty_url, opened):
+    store = opened(empty_url)
+    with store.write() as connection:
+        config = Config()
+        config.set_main_option("script_location", str(Path(engine.__file__).parent / "migrations"))
+        config.attributes["connection"] = connection
+        config.attributes["metadata"] = metadata
+        command.upgrade(config, "0001")
+        for number in range(3):
+            connection.execute(
+                sa.text(
+                    "INSERT INTO receipts (id, received_at, source, status, test)"
+                    " VALUES (:id, :at, 'marketplace', 'accepted', :test)"
+                ),
+                {"id": id_of(number), "at": NOW, "test": number == 0},
+            )
+            connection.execute(
+                sa.text(
+                    "INSERT INTO deliveries (receipt_id, destination, state, due_at, updated_at)"
+                    " VALUES (:id, 'table', :state, :at, :at)"
+                ),
+                {"id": id_of(number), "at": NOW, "state": "due" if number else "sent"},
+            )
+        connection.execute(
+            sa.text("INSERT INTO audit (at, actor, action, target, why) VALUES (:at, 'cli:x', 'replay', :target, '')"),
+            {"at": NOW, "target": f"{id_of(1)} table"},
+        )
+    store.migrate()
+    counts = Counts(store)
+    assert {(row.status, row.test): row.number for row in counts.hours(since=0)} == {
+        ("accepted", True): 1,
+        ("accepted", False): 2,
+    }
+    lane = counts.lanes()["table"]
+    assert (lane.sent, lane.last_sent_at) == (1, NOW)
+    assert [row["action"] for row in Views(store).audit(before=None, limit=10, target=id_of(1))] == ["replay"]
