@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import tomllib
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +24,9 @@ from app.destinations import REGISTRY
 from app.destinations.base import DeliveryFailed, Sent, Tools
 from app.settings import find_config, load_settings
 from app.settings.schema import SettingsSchema
-from app.web import make_app
+from app.web import api, make_app
+from app.web.api.application import make_api
+from app.web.console.entra import ROLES
 from app.wiring import Wiring, utc_now
 from tests.parts import unavailable
 from tests.parts.azurite import parcel
@@ -34,6 +37,8 @@ README = (ROOT / "README.md").read_text()
 PAGES = {str(path.relative_to(ROOT)): path for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]}
 ARCHITECTURE = (ROOT / "docs/architecture.md").read_text()
 ADDING = (ROOT / "docs/adding-a-destination.md").read_text()
+CONSOLE = (ROOT / "docs/console.md").read_text()
+FOR_WATCHING = {"/healthz", "/readyz", "/metrics"}
 
 # Commands that can't run inside a test: where another check runs them, and words there that show it.
 ELSEWHERE = {
@@ -249,7 +254,8 @@ def test_every_command_but_the_running_ones_answers_in_json():
 def test_every_command_and_option_that_a_page_names_exists(page):
     text = PAGES[page].read_text()
     known = {"--help", "--json", "--config", "--version"}.union(*map(_options, COMMANDS.values()))
-    for line in re.findall(r"`(leadwire [^`]+)`", text):
+    indented = re.findall(r"^ {4}(leadwire [a-z].*)$", text, flags=re.MULTILINE)
+    for line in [*re.findall(r"`(leadwire [^`]+)`", text), *indented]:
         words = line.split()
         own = next((COMMANDS[name] for name in (" ".join(words[:2]), " ".join(words[:3])) if name in COMMANDS), main)
         assert own is not main or words[1].startswith("-"), line
@@ -292,17 +298,50 @@ def test_every_configuration_that_a_page_shows_is_taken(block, tmp_path, monkeyp
         wiring.destination(name).close()
 
 
-def test_the_readme_names_every_metric_and_no_other(sqlite_url, tmp_path, monkeypatch):
+@pytest.fixture
+def wiring(sqlite_url, tmp_path, monkeypatch):
+    """Everything, with the shipped defaults over an empty store."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "var").mkdir()
     for name in ("marketplace.key", "console.password"):
         (tmp_path / "var" / name).write_text("a-secret")
     (tmp_path / "one.toml").write_text(f'[store]\nurl = "{sqlite_url}"\n')
-    wiring = Wiring.from_file("one.toml")
+    made = Wiring.from_file("one.toml")
+    yield made
+    made.store.close()
+
+
+def test_the_readme_names_every_metric_and_no_other(wiring):
     wiring.outbox(worker="one").start(now=0)
     told = make_app(wiring).test_client().get("/metrics").get_data(as_text=True)
-    wiring.store.close()
     assert set(re.findall(r"`(leadwire_\w+)`", README)) == set(re.findall(r"^# TYPE (\w+)", told, flags=re.MULTILINE))
+
+
+def test_the_pages_name_every_address_that_a_proxy_has_to_pass(wiring):
+    rules = {"/" + rule.rule.split("/")[1] for rule in make_app(wiring).url_map.iter_rules()}
+    served = {*rules, api.PREFIX, api.DOCUMENT} - FOR_WATCHING
+    told = next(part for part in README.split("\n\n") if part.startswith("Let it pass"))
+    assert set(re.findall(r"`(/[\w./]+)`", told)) == served
+    behind = next(line for line in CONSOLE.splitlines() if line.startswith("- It passes"))
+    assert set(re.findall(r"`(/[\w./]+)`", behind)) == served - {"/leads"}
+
+
+def test_the_console_s_document_has_every_page_and_what_entra_must_be_told(wiring):
+    menu = (ROOT / "app/web/templates/console/base.html").read_text()
+    pages = re.findall(r'\{\{ link\("\w+", "([\w ]+)"', menu)
+    assert re.findall(r"^\| ([A-Z][\w ]+) \|", CONSOLE, flags=re.MULTILINE) == pages
+    assert set(re.findall(r"`(Leadwire\.\w+)`", CONSOLE)) == set(ROLES)
+    answer = next(rule.rule for rule in make_app(wiring).url_map.iter_rules("console.entra_answer"))
+    assert f"`https://YOUR-PUBLIC-ADDRESS{answer}`" in CONSOLE
+
+
+def test_every_request_that_the_api_s_document_names_is_answered(wiring):
+    addresses = make_api(wiring).url_map.bind("")
+    named = re.findall(r"`(GET|POST|PUT|DELETE) (/[^`?]+)", (ROOT / "docs/api.md").read_text())
+    assert named
+    for method, path in named:
+        filled = path.replace("ID", str(uuid.uuid4())).replace("NAME", "crm").removeprefix(api.PREFIX)
+        assert addresses.match(api.PREFIX + filled, method)  # raises what names neither address nor method
 
 
 def test_the_map_names_every_module():
