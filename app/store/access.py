@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from app.store.acts import note
+from app.store.auditing import audited, record
 from app.store.desk import sessions, sign_in_tries, tokens
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Row
 
-    from app.store.acts import Who
+    from app.store.auditing import Who
     from app.store.engine import Store
 
 
@@ -93,8 +93,7 @@ class AccessRows:
 
     def tell_of_wait(self, *, now: int, who: Who) -> None:
         """Leave an audit row: so many tries were wrong that the next must wait."""
-        with self._store.write() as connection:
-            note(connection, "sign-in-refused", "console", now=now, who=who)
+        record(self._store, "sign-in-refused", "console", now=now, who=who)
 
     def enter(
         self, row: SessionRow, *, known: bytes | None, forgiven: bytes | None, forget_before: int, who: Who
@@ -105,7 +104,7 @@ class AccessRows:
         """
         now, tries = row.created_at, sign_in_tries
         gone = sa.or_(tries.c.last_at < forget_before, tries.c.address == forgiven)
-        with self._store.write() as connection:
+        with audited(self._store) as (connection, note):
             connection.execute(sessions.delete().where(sessions.c.expires_at <= now))
             connection.execute(tries.delete().where(gone))
             if known is not None:
@@ -113,7 +112,7 @@ class AccessRows:
                 connection.execute(seen.on_conflict_do_update(index_elements=["address"], set_={"last_at": now}))
             values = {name: getattr(row, name) for name in SessionRow.__slots__}
             connection.execute(sessions.insert().values(**values))
-            note(connection, "sign-in", "console", now=now, who=who)
+            note("sign-in", "console", now=now, who=who)
 
     def session(self, key: bytes, *, now: int) -> Row[Any] | None:
         """Give a session that has not ended."""
@@ -123,9 +122,9 @@ class AccessRows:
 
     def leave(self, key: bytes, *, now: int, who: Who) -> None:
         """End a session."""
-        with self._store.write() as connection:
+        with audited(self._store) as (connection, note):
             if connection.execute(sessions.delete().where(sessions.c.key == key)).rowcount:
-                note(connection, "sign-out", "console", now=now, who=who)
+                note("sign-out", "console", now=now, who=who)
 
     def tokens(self) -> list[Row[Any]]:
         """Give every token, the latest first."""
@@ -141,9 +140,9 @@ class AccessRows:
     def add_token(self, row: TokenRow, *, who: Who) -> None:
         """Keep a new token."""
         values = {name: getattr(row, name) for name in TokenRow.__slots__}
-        with self._store.write() as connection:
+        with audited(self._store) as (connection, note):
             connection.execute(tokens.insert().values(**values))
-            note(connection, "token-made", f"{row.id} {row.name} {row.role}", now=row.created_at, who=who)
+            note("token-made", f"{row.id} {row.name} {row.role}", now=row.created_at, who=who)
 
     def token_used(self, id_: str, *, now: int) -> None:
         """Note when a token was last used."""
@@ -153,10 +152,10 @@ class AccessRows:
     def revoke(self, id_: str, *, now: int, who: Who) -> bool:
         """End a token; tells whether it was live."""
         live = sa.and_(tokens.c.id == id_, tokens.c.revoked_at.is_(None))
-        with self._store.write() as connection:
+        with audited(self._store) as (connection, note):
             changed = connection.execute(tokens.update().where(live).values(revoked_at=now)).rowcount > 0
             if changed:
-                note(connection, "token-revoked", id_, now=now, who=who)
+                note("token-revoked", id_, now=now, who=who)
         return changed
 
 

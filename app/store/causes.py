@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -110,6 +110,20 @@ class Causes:
                 destination=destination, code=code, since=since, waiting=0, dead=dead, next_try=None, parked=False
             )
 
+    def standing(self) -> dict[tuple[str, str], bool]:
+        """Tell by destination and code what `now` gives a row for, and whether it is parked; counts nothing."""
+        with self._store.read() as connection:
+            parked = connection.execute(sa.select(lanes.c.destination, lanes.c.code).where(lanes.c.parked)).all()
+            names = {lane.destination for lane in parked}
+            retrying = [one for one in _kinds(connection, WAITING) if one[0] not in names]
+            dead = _kinds(connection, DEAD)
+        return dict.fromkeys([*dead, *retrying], False) | {(lane.destination, lane.code): True for lane in parked}
+
+    def owed(self) -> list[str]:
+        """Name every destination that something waits for."""
+        with self._store.read() as connection:
+            return _steps(connection, deliveries.c.destination, WAITING)
+
     def waiting(self) -> dict[str, Waiting]:
         """Count what waits for each destination, and since when the oldest does."""
         # Ids sort by time, so the first of them is the oldest; its row alone is read.
@@ -127,6 +141,25 @@ class Causes:
         query = query.join_from(oldest, receipts, receipts.c.id == oldest.c.first)
         with self._store.read() as connection:
             return {row.destination: Waiting(row.number, row.received_at) for row in connection.execute(query)}
+
+
+def _kinds(connection: Connection, where: sa.ColumnElement[bool]) -> list[tuple[str, str]]:
+    """Give destinations with their codes, from an index that begins with these two."""
+    coded = sa.and_(where, deliveries.c.code.is_not(None))
+    name, code = deliveries.c.destination, deliveries.c.code
+    names = _steps(connection, name, coded)
+    return [(one, other) for one in names for other in _steps(connection, code, sa.and_(coded, name == one))]
+
+
+def _steps(connection: Connection, column: sa.Column[Any], where: sa.ColumnElement[bool]) -> list[str]:
+    """Give what stands in a column, from one to the next in the index: a look for each, and not for each row."""
+    first = sa.select(column).where(where).order_by(column).limit(1)
+    after = first.where(column > sa.bindparam("b_last", type_=column.type))
+    found, row = [], connection.execute(first).first()
+    while row is not None:
+        found.append(str(row[0]))
+        row = connection.execute(after, {"b_last": row[0]}).first()
+    return found
 
 
 def _together(one: Cause, other: Cause) -> Cause:

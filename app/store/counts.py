@@ -13,14 +13,14 @@ from app.store.desk import HOUR_MS, arrivals, throughput
 from app.store.tables import Status
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable
+    from collections.abc import Iterable, Sequence
 
     from sqlalchemy.engine import Connection, Row
 
+    from app.store.arrival import SealedArrival
     from app.store.engine import Store
-    from app.store.inbox import Arrival
 
-SHARDS = 8  # receivers that commit at the same time seldom meet in one row
+SHARDS = 8  # processes that sort in at the same time seldom meet in one row
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +58,11 @@ class Counts:
             },
         )
 
-    def arrived(self, connection: Connection, came: Iterable[Arrival], duplicates: Container[str]) -> None:
-        """Count what came in as it is written; `duplicates` are the ids of those that came a second time."""
+    def arrived(self, connection: Connection, came: Iterable[tuple[SealedArrival, str | None]]) -> None:
+        """Count what came in as it is sorted in; beside each stands the id of the first one, if it is a duplicate."""
         kinds = Counter(
-            (one.received_at // HOUR_MS, one.source, Status.DUPLICATE if one.id in duplicates else one.status, one.test)
-            for one in came
+            (one.received_at // HOUR_MS, one.source, Status.DUPLICATE if first else one.status, one.test)
+            for one, first in came
         )
         rows = [
             {"hour": hour, "source": source, "status": status, "test": test, "shard": self._shard, "number": number}
@@ -84,12 +84,18 @@ class Counts:
         }
         connection.execute(self._sent, row)
 
-    def hours(self, *, since: int) -> list[Row[Any]]:
-        """Give (hour, status, test, number) of every hour from `since` (ms) on."""
-        kinds = arrivals.c.hour, arrivals.c.status, arrivals.c.test
+    def since(self, moments: Sequence[int]) -> list[Row[Any]]:
+        """Give (period, status, test, number); period 0 is from the first moment (ms) to the second, and so on.
+
+        An hour belongs to the period in which it begins.
+        """
+        first, *later = (-(-moment // HOUR_MS) for moment in moments)
+        # Sorted into periods by the database: of what is read here there is a row a period, not one an hour.
+        period = sum((sa.cast(arrivals.c.hour >= hour, sa.Integer) for hour in later), sa.literal(0))
+        kinds = period.label("period"), arrivals.c.status, arrivals.c.test
         query = (
             sa.select(*kinds, sa.func.sum(arrivals.c.number).label("number"))
-            .where(arrivals.c.hour >= since // HOUR_MS)
+            .where(arrivals.c.hour >= first)
             .group_by(*kinds)
         )
         with self._store.read() as connection:

@@ -77,7 +77,6 @@ Index(
     problems.c.code,
     unique=True,
     sqlite_where=_OPEN,
-    postgresql_where=_OPEN,
 )
 Index("problems_by_end", problems.c.closed_at)
 
@@ -98,7 +97,7 @@ alerts = Table(
     ForeignKeyConstraint(["problem_id"], ["problems.id"], ondelete="CASCADE"),
 )
 _UNSENT = sql("sent_at IS NULL")
-Index("alerts_unsent", alerts.c.due_at, sqlite_where=_UNSENT, postgresql_where=_UNSENT)
+Index("alerts_unsent", alerts.c.due_at, sqlite_where=_UNSENT)
 Index("alerts_by_problem", alerts.c.problem_id)
 
 # The latest result of `check` for each destination, whoever asked.

@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import sqlalchemy as sa
-from sqlalchemy import exc
+from sqlalchemy import event, exc
 from sqlalchemy.dialects import postgresql
 
-from app.store.engine import BUSY_SECONDS, Store, Wakeup
+from app.store.engine import BUSY_SECONDS, Store
+from app.store.statements import driver_of
+from app.store.tables import metadata
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from sqlalchemy.engine import Connection, Engine
 
+    from app.settings.model import Encryption
+    from app.store.statements import Among, Many, Wakeup
+
 MIGRATION_LOCK = 0x1EAD31BE  # PostgreSQL advisory locks are numbers; workers' names are the second one beside it
+KEY_MS = 3000  # how long a lead waits to hear whether another host takes the same one in
+IDLE_MS = 60_000  # after which the server ends a transaction whose host says nothing more
+GIVES_WAY, GIVES_WAY_MOST = 12, 0.25  # times as long as it wrote, and seconds
+GIVES_WAY_FOR = 1.0  # seconds
 # A server whose host vanished says nothing: without these a request would wait for hours. The last is milliseconds.
 _PATIENCE = {
     "connect_timeout": 5,
@@ -27,6 +37,11 @@ _PATIENCE = {
     "tcp_user_timeout": BUSY_SECONDS * 1000,
 }
 
+# What an index leaves out is the same here. Said here, so that who has SQLite need not load this dialect.
+for _table in metadata.tables.values():
+    for _index in _table.indexes:
+        _index.dialect_options["postgresql"]["where"] = _index.dialect_options["sqlite"]["where"]
+
 
 class PostgresStore(Store):
     """PostgreSQL through psycopg; LISTEN/NOTIFY wakes workers on any host."""
@@ -35,7 +50,7 @@ class PostgresStore(Store):
     # A server that restarts drops the locks of the living too: a free name alone proves nothing.
     silent_ms = 15_000
 
-    def __init__(self, url: sa.URL) -> None:
+    def __init__(self, url: sa.URL, encryption: Encryption | None = None) -> None:
         """Take the URL, password included."""
         self.name = f"PostgreSQL {url.host or 'local socket'}/{url.database}"
         engine = sa.create_engine(
@@ -46,24 +61,70 @@ class PostgresStore(Store):
             connect_args=_PATIENCE,
             hide_parameters=True,  # they are people's data, and an exception's text goes anywhere
         )
-        super().__init__(engine)
+        super().__init__(engine, encryption=encryption)
+        self._gives_way_until = 0.0
         # The default would show each statement another moment.
         self._snapshot = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        self._lazy = engine.execution_options(leadwire_lazy=True)
+        event.listen(engine, "connect", _prepare)
+        event.listen(engine, "begin", _begin)
         self._names: dict[str, Connection] = {}
 
     def insert(self, table: sa.Table) -> Any:  # noqa: ANN401
         """Make PostgreSQL's insert."""
         return postgresql.insert(table)
 
+    def many(self, table: sa.Table, columns: Sequence[str], finish: Callable[[Any], Any]) -> Many:
+        """Send all rows as one array a column, in one statement however many they are."""
+        given = [sa.bindparam(name, type_=postgresql.ARRAY(table.c[name].type)) for name in columns]
+        rows_of = sa.func.unnest(*given).table_valued(*columns, name="given").render_derived()
+        insert = postgresql.insert(table).from_select(columns, sa.select(*(rows_of.c[name] for name in columns)))
+        # In binary: in text, every byte of a sealed lead would be two, and escaped.
+        text = re.sub(r"%\((\w+)\)s", r"%(\1)b", str(finish(insert).compile(self.engine)))
+        return _Many(text, columns)
+
+    def among(self, column: sa.Column[Any]) -> Among:
+        """Send the values as one array."""
+        wanted = sa.bindparam("wanted", type_=postgresql.ARRAY(column.type))
+        return _Among(str(sa.select(column.table).where(column == sa.func.any(wanted)).compile(self.engine)))
+
+    def add_and_ask(
+        self, connection: Connection, add: Many, rows: Sequence[tuple[Any, ...]], ask: Among, values: Collection[Any]
+    ) -> tuple[int, Sequence[tuple[Any, ...]]]:
+        """Do so in one round trip; each statement still sees what was committed before it."""
+        with driver_of(connection).pipeline():
+            # Who has the same key under way may be cut off: everybody else must not wait for the end of that.
+            driver_of(connection).execute(f"SET LOCAL lock_timeout = {KEY_MS}")
+            added = cast("_Many", add).begin(connection, rows)
+            self.notify(connection)
+            found = cast("_Among", ask).begin(connection, values).fetchall()
+        return int(added.rowcount), found
+
+    @contextlib.contextmanager
+    def write(self, *, durable: bool = True) -> Iterator[Connection]:
+        """Do as every store, and then wait a little, if this process gives way."""
+        begun = time.monotonic()
+        with super().write(durable=durable) as connection:
+            yield connection
+        if begun < self._gives_way_until:
+            time.sleep(min(GIVES_WAY * (time.monotonic() - begun), GIVES_WAY_MOST))
+
+    def give_way(self) -> None:
+        """Begin, or go on, to do so."""
+        self._gives_way_until = time.monotonic() + GIVES_WAY_FOR
+
     def notify(self, connection: Connection) -> None:
         """Say it inside the transaction: it is heard when, and only if, that commits."""
-        connection.execute(sa.text(f"NOTIFY {self.CHANNEL}"))
+        driver_of(connection).execute(f"NOTIFY {self.CHANNEL}")
 
     def wake(self) -> None:
         """Do nothing: `notify` did."""
 
     def _reader(self) -> Engine:
         return self._snapshot
+
+    def _writer(self, *, durable: bool) -> Engine:
+        return self.engine if durable else self._lazy
 
     def listen(self) -> Wakeup:
         """Listen on a connection of its own."""
@@ -115,6 +176,45 @@ class PostgresStore(Store):
                 else:
                     connection.close()
             return taken
+
+
+def _prepare(connection: Any, _: object) -> None:  # noqa: ANN401
+    connection.execute(f"SET idle_in_transaction_session_timeout = {IDLE_MS}")
+    connection.commit()
+
+
+def _begin(connection: Connection) -> None:
+    if connection.get_execution_options().get("leadwire_lazy"):
+        connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
+
+
+class _Many:
+    """As `Store.many`; `begin` need not wait for the answer."""
+
+    def __init__(self, text: str, columns: Sequence[str]) -> None:
+        self._text, self._columns = text, columns
+
+    def begin(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> Any:  # noqa: ANN401  (psycopg's cursor)
+        values = zip(*rows, strict=True)
+        given = dict(zip(self._columns, map(list, values), strict=True))
+        return driver_of(connection).execute(self._text, given)
+
+    def __call__(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> int:
+        return int(self.begin(connection, rows).rowcount)
+
+
+class _Among:
+    """As `Store.among`, likewise."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def begin(self, connection: Connection, values: Collection[Any]) -> Any:  # noqa: ANN401
+        return driver_of(connection).execute(self._text, {"wanted": list(values)})
+
+    def __call__(self, connection: Connection, values: Collection[Any]) -> Sequence[tuple[Any, ...]]:
+        found: list[tuple[Any, ...]] = self.begin(connection, values).fetchall() if values else []
+        return found
 
 
 class _Notifications:

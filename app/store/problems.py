@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import sqlalchemy as sa
 import uuid_utils
 
-from app.store.acts import note
+from app.store.auditing import audited
 from app.store.desk import problems
 from app.store.tables import iso
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection, Row
 
-    from app.store.acts import Who
+    from app.store.auditing import Who
     from app.store.engine import Store
 
 ProblemRow: TypeAlias = "Row[Any]"
@@ -90,22 +90,22 @@ class ProblemLog:
 
     def tick(self, id_: str, step: int, *, done: bool, now: int, who: Who) -> bool:
         """Tick a remedy's step (from 1) off, or on again; tells whether the open problem is there."""
-        with self._store.write() as connection:
+        with audited(self._store) as (connection, note):
             mine = sa.and_(problems.c.id == id_, OPEN)
             row = connection.execute(sa.select(problems.c.done).where(mine).with_for_update()).first()
             if row is None:
                 return False
             steps = set(json.loads(row.done)) - {step} | ({step} if done else set())
             connection.execute(problems.update().where(mine).values(done=json.dumps(sorted(steps))))
-            note(connection, "step-done" if done else "step-undone", f"{id_} {step}", now=now, who=who)
+            note("step-done" if done else "step-undone", f"{id_} {step}", now=now, who=who)
         return True
 
     def _changed(self, id_: str, values: dict[str, Any], action: str, *, now: int, who: Who) -> bool:
-        with self._store.write() as connection:
+        with audited(self._store) as (connection, note):
             change = problems.update().where(problems.c.id == id_, OPEN).values(**values)
             changed = connection.execute(change).rowcount > 0
             if changed:
-                note(connection, action, id_, now=now, who=who)
+                note(action, id_, now=now, who=who)
         return changed
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from app.store.desk import HOUR_MS, arrivals
-from app.store.tables import WAITING, audit, deliveries, meta, receipts, workers
+from app.store.tables import WAITING, audit, deliveries, inbox, meta, receipts, workers
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -64,6 +64,12 @@ class Signs:
         with self._store.read() as connection:
             return connection.execute(sa.select(sa.func.max(workers.c.seen_at))).scalar()
 
+    def unsorted(self) -> tuple[int, str | None]:
+        """Give how much was answered and is not sorted in, and the id of the oldest of it."""
+        with self._store.read() as connection:
+            number, first = connection.execute(sa.select(sa.func.count(), sa.func.min(inbox.c.id))).one()
+        return int(number), first
+
     def oldest(self, *, overdue: int) -> list[Oldest]:
         """Give the longest waiting leads of each destination: of those due since `overdue` (ms), and of all."""
         late = deliveries.c.due_at <= overdue
@@ -90,6 +96,11 @@ class Signs:
                 for row in connection.execute(query).all()
                 for lead in dict.fromkeys(one for one in (row.late, row.first) if one is not None)
             ]
+
+
+def moment_of(id_: str) -> int:
+    """Give the time (ms) that stands in a receipt's id, a UUID of version 7."""
+    return int(id_[:8] + id_[9:13], 16)
 
 
 def _since(connection: Connection, lead: str, destination: str) -> int:

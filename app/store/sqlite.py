@@ -8,19 +8,31 @@ import fcntl
 import os
 import select
 import threading
+import time
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.dialects import sqlite
 
-from app.store.engine import BUSY_SECONDS, Store, Wakeup
+from app.store.engine import BUSY_SECONDS, Store
+from app.store.statements import driver_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Collection, Iterator, Sequence
     from pathlib import Path
 
     from sqlalchemy.engine import Connection, Engine
+
+    from app.settings.model import Encryption
+    from app.store.statements import Among, Many, Wakeup
+
+
+MAX_PARAMETERS = 2000  # a statement
+CONTENDED = 0.1  # seconds for which a process that met others at the lock goes on letting them first
+GIVES_WAY = 8  # times as long as it wrote
+GIVES_WAY_LEAST, GIVES_WAY_MOST = 0.001, 0.05  # seconds
 
 
 class SqliteStore(Store):
@@ -30,7 +42,7 @@ class SqliteStore(Store):
     hands on does not.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, encryption: Encryption | None = None) -> None:
         """Name the file; it and its folder are made when first used."""
         self.path = path
         self.name = f"SQLite {path}"
@@ -38,21 +50,64 @@ class SqliteStore(Store):
         self._lock_file: int | None = None
         self._file: tuple[int, int] | None = None  # the database as it was when we opened it
         self._names: list[int] = []
+        self._behind = False
+        self._met_others = 0.0
         engine = sa.create_engine(
             sa.URL.create("sqlite", database=str(path)),
             connect_args={"timeout": BUSY_SECONDS},
             pool_size=20,
+            pool_reset_on_return=None,  # every connection is left with its transaction ended
             hide_parameters=True,  # they are people's data, and an exception's text goes anywhere
         )
         event.listen(engine, "do_connect", self._before_connect)
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
-        super().__init__(engine)
-        self._immediate = engine.execution_options(leadwire_begin="BEGIN IMMEDIATE")
+        super().__init__(engine, encryption=encryption, own_key_file=path.with_name(f"{path.name}.key"))
+        self._immediate = engine.execution_options(leadwire_synchronous="FULL")
+        self._lazy = engine.execution_options(leadwire_synchronous="NORMAL")
 
     def insert(self, table: sa.Table) -> Any:  # noqa: ANN401
         """Make SQLite's insert."""
         return sqlite.insert(table)
+
+    def many(self, table: sa.Table, columns: Sequence[str], finish: Callable[[Any], Any]) -> Many:
+        """Put as many rows as may be into one statement.
+
+        The driver lets go of the interpreter at every step of a statement, and `executemany` is a statement a row: in a
+        process of several threads each would wait for the interpreter again, while others wait for the lock.
+        """
+        row = finish(sqlite.insert(table).values({name: sa.bindparam(name) for name in columns}))
+        compiled = row.compile(self.engine)
+        if compiled.positiontup != list(columns):
+            msg = f"{table.name}: a row is {columns}, the statement takes {compiled.positiontup}"
+            raise ValueError(msg)
+        one = f"({', '.join('?' * len(columns))})"
+        before, after = str(compiled).split(f"VALUES {one}")
+        most = MAX_PARAMETERS // len(columns)
+
+        def run(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> int:
+            changed = 0
+            for some in (rows[start : start + most] for start in range(0, len(rows), most)):
+                text = f"{before}VALUES {', '.join([one] * len(some))}{after}"
+                changed += driver_of(connection).execute(text, tuple(chain.from_iterable(some))).rowcount
+            return changed
+
+        return run
+
+    def among(self, column: sa.Column[Any]) -> Among:
+        """Have few texts for any number of values, so that the driver knows them: the last value fills up."""
+        before = str(sa.select(column.table).compile(self.engine))
+
+        def run(connection: Connection, values: Collection[Any]) -> Sequence[tuple[Any, ...]]:
+            if not values:
+                return []
+            wanted = list(values)
+            wanted += wanted[-1:] * ((1 << (len(wanted) - 1).bit_length()) - len(wanted))
+            text = f"{before} WHERE {column.name} IN ({', '.join('?' * len(wanted))})"
+            found: list[tuple[Any, ...]] = driver_of(connection).execute(text, wanted).fetchall()
+            return found
+
+        return run
 
     def notify(self, connection: Connection) -> None:
         """Do nothing: a pipe can't join a transaction, so `wake` follows the commit."""
@@ -65,6 +120,14 @@ class SqliteStore(Store):
                 os.write(descriptor, b"\0")
             finally:
                 os.close(descriptor)
+
+    def stand_behind(self) -> None:
+        """Have this process leave the lock alone for a while after each write, as long as others want it too.
+
+        The kernel hands the lock to whoever asks first: a process of many threads would ask again before the one that
+        it has just woken comes round to it.
+        """
+        self._behind = True
 
     def listen(self) -> Wakeup:
         """Read the named pipe beside the database."""
@@ -96,9 +159,11 @@ class SqliteStore(Store):
         self.path.parent.mkdir(parents=True, exist_ok=True)
         # Leads are personal data: nobody else on this machine reads them. WAL and SHM copy the file's mode.
         self._see_same_file()
-        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
-        self._file = _identity(os.fstat(descriptor))
-        os.close(descriptor)
+        # Only where there is no file yet: closing a descriptor of it would drop every lock that SQLite has on it in
+        # this process, and another one that closes the store would take itself for the last and remove our log.
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        self._file = _identity(self.path.stat())
 
     def _see_same_file(self) -> None:
         """Refuse to go on in a file that was removed or replaced: what is written there is gone at the next start."""
@@ -111,8 +176,8 @@ class SqliteStore(Store):
         if not same:
             raise OSError(errno.ESTALE, "the file was removed or replaced under a running process; restart Leadwire")
 
-    def _writer(self) -> Engine:
-        return self._immediate
+    def _writer(self, *, durable: bool) -> Engine:
+        return self._immediate if durable else self._lazy
 
     @contextlib.contextmanager
     def _exclusive(self) -> Iterator[None]:
@@ -120,12 +185,28 @@ class SqliteStore(Store):
             if self._lock_file is None:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
                 self._lock_file = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT, 0o600)
-            fcntl.flock(self._lock_file, fcntl.LOCK_EX)
+            self._take(self._lock_file)
+            begun = time.monotonic()
             try:
                 self._see_same_file()
                 yield
             finally:
                 fcntl.flock(self._lock_file, fcntl.LOCK_UN)
+                if self._behind:
+                    self._give_way(begun)
+
+    def _take(self, lock: int) -> None:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self._met_others = time.monotonic()
+
+    def _give_way(self, begun: float) -> None:
+        """Keep the threads of this process away from the lock, if others were met there lately."""
+        now = time.monotonic()
+        if now - self._met_others < CONTENDED:
+            time.sleep(min(max(GIVES_WAY * (now - begun), GIVES_WAY_LEAST), GIVES_WAY_MOST))
 
     @contextlib.contextmanager
     def _migration_lock(self) -> Iterator[Connection]:
@@ -184,4 +265,11 @@ def _prepare_sqlite(connection: Any, _: object) -> None:  # noqa: ANN401
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    connection.exec_driver_sql(connection.get_execution_options().get("leadwire_begin", "BEGIN"))
+    synchronous = connection.get_execution_options().get("leadwire_synchronous")
+    if synchronous is None:
+        connection.exec_driver_sql("BEGIN")
+        return
+    if connection.info.get("synchronous") != synchronous:
+        connection.exec_driver_sql(f"PRAGMA synchronous={synchronous}")
+        connection.info["synchronous"] = synchronous
+    connection.exec_driver_sql("BEGIN IMMEDIATE")

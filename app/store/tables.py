@@ -24,7 +24,7 @@ from sqlalchemy import (
     text,
 )
 
-metadata = MetaData()
+metadata = MetaData()  # `store.postgres` has the indexes' `sqlite_where` hold for PostgreSQL too
 
 
 class Status(StrEnum):
@@ -49,6 +49,17 @@ class State(StrEnum):
     DISCARDED = "discarded"
 
 
+# What was answered and is not sorted in yet: one row a body, written and read once, in the order it came.
+inbox = Table(
+    "inbox",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("duplicate_of", String(36)),
+    Column("key", LargeBinary(16), unique=True),  # as in `duplicate_keys`, until it stands there
+    Column("arrival", LargeBinary, nullable=False),  # `store.arrival` reads it
+    sqlite_with_rowid=False,
+)
+
 # Every body that came in, one row, whatever became of it; the id is the lead's for life.
 receipts = Table(
     "receipts",
@@ -64,19 +75,21 @@ receipts = Table(
     Column("email_domain", Text),  # withheld leads only
     Column("duplicate_of", String(36)),
     Column("person", LargeBinary(16)),  # keyed hash of the e-mail address: finds a person without reading leads
-    Column("lead", Text),  # the normal form as JSON; none for duplicate, withheld, quarantined
+    Column("sealed", LargeBinary),  # the normal form as JSON, see `store.sealing`; none for duplicate, quarantined
+    Column("data_key", LargeBinary),  # the wrapped key without which `sealed` can't be read
+    Column("unsealed", Text),  # what an earlier version kept in the clear, until it is sealed
 )
 Index("receipts_by_time", receipts.c.received_at)
 Index("receipts_by_source", receipts.c.source, receipts.c.received_at)
 _KNOWN = text("person IS NOT NULL")
-Index("receipts_by_person", receipts.c.person, sqlite_where=_KNOWN, postgresql_where=_KNOWN)
+Index("receipts_by_person", receipts.c.person, sqlite_where=_KNOWN)
 # What people look for among a million ordinary leads.
 UNUSUAL = text("status <> 'accepted'")
-Index("receipts_unusual", receipts.c.status, receipts.c.received_at, sqlite_where=UNUSUAL, postgresql_where=UNUSUAL)
+Index("receipts_unusual", receipts.c.status, receipts.c.received_at, sqlite_where=UNUSUAL)
 TESTS = text("test")
-Index("receipts_tests", receipts.c.received_at, sqlite_where=TESTS, postgresql_where=TESTS)
+Index("receipts_tests", receipts.c.received_at, sqlite_where=TESTS)
 OFFERED = text("offer IS NOT NULL")
-Index("receipts_by_offer", receipts.c.offer, receipts.c.received_at, sqlite_where=OFFERED, postgresql_where=OFFERED)
+Index("receipts_by_offer", receipts.c.offer, receipts.c.received_at, sqlite_where=OFFERED)
 
 # What a receipt still owes to each destination, or owed. `due_at` is when it may next be claimed:
 # the next try of a `due` row, the end of the lease of a `sending` one.
@@ -102,7 +115,6 @@ Index(
     deliveries.c.destination,
     deliveries.c.due_at,
     sqlite_where=_WAITING,
-    postgresql_where=_WAITING,
 )
 _FAILING = text("state IN ('due', 'sending') AND code IS NOT NULL")
 Index(
@@ -111,12 +123,11 @@ Index(
     deliveries.c.code,
     deliveries.c.due_at,
     sqlite_where=_FAILING,
-    postgresql_where=_FAILING,
 )
 _DEAD = text("state = 'dead'")
-Index("deliveries_dead", deliveries.c.destination, deliveries.c.code, sqlite_where=_DEAD, postgresql_where=_DEAD)
+Index("deliveries_dead", deliveries.c.destination, deliveries.c.code, sqlite_where=_DEAD)
 _DISCARDED = text("state = 'discarded'")
-Index("deliveries_discarded", deliveries.c.destination, sqlite_where=_DISCARDED, postgresql_where=_DISCARDED)
+Index("deliveries_discarded", deliveries.c.destination, sqlite_where=_DISCARDED)
 
 # Conditions on a state are written as literals, word for word as the partial indexes have them: neither database can
 # prove of a bound parameter that it lies inside a partial index.
@@ -168,7 +179,9 @@ quarantine = Table(
     metadata,
     Column("id", String(36), primary_key=True),
     Column("content_type", Text, nullable=False),
-    Column("body", LargeBinary),  # none: an address of a withheld domain was seen in it
+    Column("sealed", LargeBinary),  # the body; none: an address of a withheld domain was seen in it
+    Column("data_key", LargeBinary),
+    Column("unsealed", LargeBinary),
     Column("length", Integer, nullable=False),
     Column("error", Text, nullable=False),  # JSON: status, title, detail, errors
     ForeignKeyConstraint(["id"], ["receipts.id"], ondelete="CASCADE"),
@@ -202,6 +215,8 @@ audit = Table(
     Column("target", Text, nullable=False),  # ids, names of destinations and codes, never a person
     Column("why", Text, nullable=False),
     Column("subject", Text, nullable=False, server_default=""),  # the first word of `target`, to find a lead's acts by
+    Column("number", BigInteger),  # in the chain, see `store.auditing`; none: an earlier version's, not chained yet
+    Column("hash", LargeBinary(32)),
 )
 Index("audit_by_subject", audit.c.subject)
 
@@ -210,6 +225,17 @@ meta = Table(
     metadata,
     Column("name", Text, primary_key=True),
     Column("value", LargeBinary, nullable=False),
+)
+
+# The keys that wrap the data keys, each wrapped by a master key, which is not in the store. The newest seals.
+encryption_keys = Table(
+    "encryption_keys",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("master", Text, primary_key=True),  # the mark by which a master key knows its own
+    Column("reference", Text, nullable=False),  # how the configuration named that, for messages
+    Column("wrapped", LargeBinary, nullable=False),
+    Column("made_at", BigInteger, nullable=False),
 )
 
 

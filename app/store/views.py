@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from app.store.arrival import body_bytes, lead_text
 from app.store.causes import Causes
 from app.store.desk import alerts, checks
+from app.store.figures import FigureBook
 from app.store.searching import Search
 from app.store.tables import (
     SHOWN_STATE,
@@ -33,28 +34,11 @@ if TYPE_CHECKING:
 
     from app.store.causes import Cause, Waiting
     from app.store.engine import Store
+    from app.store.figures import Figures
     from app.store.searching import Filter
 
 CHUNK = 1000  # ids a statement
 QUARANTINED = sa.and_(receipts.c.status == Status.QUARANTINED, UNUSUAL)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LaneFigures:
-    """How a destination stands."""
-
-    parked: bool
-    oldest_waiting_seconds: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Figures:
-    """Counts for machines; rows have source, status, test / destination, state / destination, code, and number."""
-
-    leads: Sequence[Row[Any]]
-    deliveries: Sequence[Row[Any]]
-    failures: Sequence[Row[Any]]
-    lanes: dict[str, LaneFigures]
 
 
 class Views:
@@ -65,6 +49,7 @@ class Views:
         self._store = store
         self._search = Search(store)
         self._causes = Causes(store)
+        self._figures = FigureBook(store)
 
     def leads(self, wanted: Filter) -> list[dict[str, Any]]:
         """Give leads, newest first, with the state at each destination; nothing personal."""
@@ -94,7 +79,8 @@ class Views:
             }
             for name, state, remote_id in states
         ]
-        lead = json.loads(row.lead) if row.lead else None
+        text = lead_text(self._store, row)
+        lead = json.loads(text) if text else None
         return {**_summary(row), "lead": lead, "deliveries": found}
 
     def _states(self, connection: Connection, ids: list[str]) -> dict[str, list[tuple[str, str, str | None]]]:
@@ -120,6 +106,14 @@ class Views:
         """Give every destination in trouble, one row a reason, the longest lasting first."""
         return self._causes.now()
 
+    def standing(self) -> dict[tuple[str, str], bool]:
+        """Tell which causes there are, by destination and code, and whether each is parked; counts nothing."""
+        return self._causes.standing()
+
+    def owed(self) -> list[str]:
+        """Name every destination that something waits for."""
+        return self._causes.owed()
+
     def waiting(self) -> dict[str, Waiting]:
         """Count what waits for each destination, and since when the oldest does."""
         return self._causes.waiting()
@@ -144,7 +138,7 @@ class Views:
                     "source": row.source,
                     "content_type": row.content_type,
                     "length": row.length,
-                    "kept": row.body is not None,
+                    "kept": row.data_key is not None or row.unsealed is not None,
                     **json.loads(row.error),
                 }
                 for row in connection.execute(query)
@@ -187,13 +181,13 @@ class Views:
     def body(self, id_: str) -> tuple[str, str, bytes | None] | None:
         """Give source, content type and body of what is quarantined under `id_`."""
         query = (
-            sa.select(receipts.c.source, quarantine.c.content_type, quarantine.c.body)
+            sa.select(receipts.c.source, quarantine)
             .join(quarantine, quarantine.c.id == receipts.c.id)
             .where(receipts.c.id == id_, receipts.c.status == Status.QUARANTINED)
         )
         with self._store.read() as connection:
             row = connection.execute(query).first()
-        return (row.source, row.content_type, None if row.body is None else bytes(row.body)) if row else None
+        return (row.source, row.content_type, body_bytes(self._store, row)) if row else None
 
     def parked(self) -> set[str]:
         """Name the destinations that are parked."""
@@ -222,27 +216,7 @@ class Views:
 
     def figures(self, *, names: Sequence[str], now: int) -> Figures:
         """Count for machines."""
-        number = sa.func.count().label("number")
-        kinds = receipts.c.source, receipts.c.status, receipts.c.test
-        state = SHOWN_STATE.label("state")
-        failed = attempts.c.destination, attempts.c.code
-        with self._store.read() as connection:
-            leads = connection.execute(sa.select(*kinds, number).group_by(*kinds)).all()
-            counted = connection.execute(
-                sa.select(deliveries.c.destination, state, number)
-                .select_from(WITH_LANE)
-                .group_by(deliveries.c.destination, state)
-            ).all()
-            failures = connection.execute(
-                sa.select(*failed, number).where(attempts.c.code.is_not(None)).group_by(*failed)
-            ).all()
-            parked = set(connection.execute(sa.select(lanes.c.destination).where(lanes.c.parked)).scalars())
-        oldest = {name: one.since for name, one in self.waiting().items()}
-        standing = {
-            name: LaneFigures(parked=name in parked, oldest_waiting_seconds=max(0, now - oldest.get(name, now)) / 1000)
-            for name in {*names, *oldest}
-        }
-        return Figures(leads=leads, deliveries=counted, failures=failures, lanes=standing)
+        return self._figures.now(names=names, now=now)
 
 
 def _summary(row: Row[Any]) -> dict[str, Any]:
