@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
 
 import uuid_utils
 
 from app.decoding import Rejection
 from app.lead import TEST_MARK, Envelope, Lead, parse
 from app.log import logger, where_from
-from app.store.inbox import Arrival, Inbox, Quarantined, Receipt, person_key
+from app.store.arrival import Arrival, Quarantined, Receipt, person_key
 from app.store.tables import Status, to_ms
 
 if TYPE_CHECKING:
@@ -20,8 +20,15 @@ if TYPE_CHECKING:
     from app.privacy import Withholding
     from app.routing import Router
     from app.store import Store
+    from app.store.inbox import Inbox
 
-log = logger("intake")
+
+class Keeper(Protocol):
+    """Whoever keeps an arrival: the inbox itself, or the committer that does it for all receivers."""
+
+    async def put(self, arrival: Arrival) -> Receipt:
+        """Return once it is on disk, or raise StoreUnavailable."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +46,14 @@ class Intake:
 
     store: Store
     inbox: Inbox
+    keeper: Keeper
     router: Router
     withholding: Withholding
     notified: frozenset[str]  # destinations that want to hear of withheld leads
     now: Callable[[], datetime]
+    log: Any = field(default_factory=lambda: logger("intake").bind())  # once: it costs more than a line
 
-    def receive(self, envelope: Envelope, *, source: str) -> Answer:
+    async def receive(self, envelope: Envelope, *, source: str) -> Answer:
         """Take in a body from a source whose key was right.
 
         Raises:
@@ -53,8 +62,8 @@ class Intake:
         """
         read = self.read(envelope)
         arrival = self.arrival(read, envelope, source=source)
-        receipt = self.inbox.put(arrival)
-        log.info(
+        receipt = await self.keeper.put(arrival)
+        self.log.info(
             "lead.received",
             lead=arrival.id,
             status=receipt.status,
@@ -71,7 +80,9 @@ class Intake:
         try:
             return parse(envelope)
         except Exception as exc:  # noqa: BLE001
-            log.error("parser.crashed", exception=type(exc).__name__, bytes=len(envelope.body), frames=where_from(exc))
+            self.log.error(
+                "parser.crashed", exception=type(exc).__name__, bytes=len(envelope.body), frames=where_from(exc)
+            )
             return Rejection(422, "This body could not be read", "It is kept; a newer version may be able to read it.")
 
     def arrival(self, read: Lead | Rejection, envelope: Envelope, *, source: str) -> Arrival:
@@ -88,7 +99,7 @@ class Intake:
                 test=TEST_MARK.encode() in envelope.body.lower(),  # so that a publisher finds it among the test leads
                 quarantined=kept,
             )
-        destinations = self.router.destinations(read, source=source)
+        test, destinations = read.is_test, self.router.destinations(read, source=source)
         domain = self.withholding.of_lead(read)
         if domain is not None:
             return Arrival(
@@ -96,7 +107,7 @@ class Intake:
                 received_at=received_at,
                 source=source,
                 status=Status.WITHHELD,
-                test=read.is_test,
+                test=test,
                 lead=_impersonal(read),
                 email_domain=domain,
                 destinations=tuple(name for name in destinations if name in self.notified),
@@ -106,10 +117,10 @@ class Intake:
             received_at=received_at,
             source=source,
             status=Status.ACCEPTED,
-            test=read.is_test,
+            test=test,
             lead=read,
             person=person_key(self.store, read.email),
-            duplicate_key=None if read.is_test else self.inbox.duplicate_key(read, source=source),
+            duplicate_key=None if test else self.inbox.duplicate_key(read, source=source),
             destinations=destinations,
         )
 
@@ -135,4 +146,4 @@ def _impersonal(lead: Lead) -> Lead:
     kept = ("lead_source", "action_code", "offer_title", "publisher_id", "offer_id")
     values = {name: getattr(lead, name) for name in kept}
     # A sender may put an address anywhere; these fields have no business with one.
-    return replace(Lead(), **{name: value for name, value in values.items() if value and "@" not in value})
+    return Lead(**{name: value for name, value in values.items() if value and "@" not in value})

@@ -9,6 +9,7 @@ import html
 import json
 import re
 import unicodedata
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_plus
 
@@ -48,6 +49,7 @@ class Withholding:
         """Take the configured domains, such as `edu`, `ac.uk` or an IDN."""
         self._domains = tuple(filter(None, (fold_domain(_fold_text(domain)) for domain in domains)))
         self._labels = max((one.count(".") + 1 for one in self._domains), default=0)
+        self._withheld = lru_cache(maxsize=1024)(self._is_withheld)  # the same few companies all day
 
     def of_lead(self, lead: Lead) -> str | None:
         """Give the withheld domain of the lead's e-mail address (or of one in a field beyond it), else None."""
@@ -69,7 +71,7 @@ class Withholding:
                     seen.add(candidate)
         return None
 
-    def _withheld(self, domain: str) -> bool:
+    def _is_withheld(self, domain: str) -> bool:
         # Only as many labels are looked at as the configured domains have: a body may hold thousands of others.
         tail = fold_domain(".".join(domain.strip(" .").rsplit(".", self._labels)[-self._labels :])[-LONGEST_DOMAIN:])
         return any(tail == one or tail.endswith(f".{one}") for one in self._domains)

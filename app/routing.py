@@ -26,11 +26,12 @@ class Router:
             KeyError: no rule matches and the source is not configured (any more).
 
         """
-        if lead.is_test and not self._tests.deliver:
+        test = lead.is_test
+        if test and not self._tests.deliver:
             return ()
         matching = next((rule.to for rule in self._rules if rule.matches(lead, source=source)), None)
         names = self._sources[source].destinations if matching is None else matching
-        if lead.is_test and self._tests.destinations is not None:
+        if test and self._tests.destinations is not None:
             names = tuple(name for name in names if name in self._tests.destinations)
         return tuple(dict.fromkeys(names))
 

@@ -1,7 +1,8 @@
 """The processes of `leadwire serve`: receivers under Granian, one worker beside them, none left behind.
 
-    serve (this process) ── Granian's receivers, [server] workers of them, respawned if one dies
-                         └─ leadwire work, started again if it dies
+    serve (this process: the committer) ── receivers: Granian, which forks [server] workers of them, again if one dies
+                                        └─ leadwire work
+    both are started again if they die
 
 Every child watches its parent and stops by itself when that is gone, so that even `kill -9` leaves nothing running.
 """
@@ -9,134 +10,85 @@ Every child watches its parent and stops by itself when that is gone, so that ev
 from __future__ import annotations
 
 import contextlib
-import os
+import gc
+import json
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from app import create_app
-from app.log import configure_logging, logger
-from app.worker import stand_by
+from app.log import logger
+from app.processes import RECEIVERS, WORKER, begin
+from app.store.committer import AVAILABLE, Committer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from flask import Flask
-
-    from app.settings import Settings
+    from app.wiring import Wiring
 
 log = logger("serving")
-THREADS = 128  # requests at once in one receiver; most of their time they wait for the disk
 STOP_WITHIN = 9  # seconds
-ORPHAN_STOPS_WITHIN = 2.0  # seconds; who takes over waits for the address
 START_AGAIN_AFTER = 0.2  # seconds, doubled while a child keeps dying young
 LONGEST_PAUSE = 10.0
 YOUNG = 5.0
-PARENT = "LEADWIRE_PARENT"
-NOHUP = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN  # asked before Granian puts its own handler there
+LISTENING_WITHIN = 2.0  # seconds for which the worker leaves the processors to the receivers
 
 
 class CannotListen(Exception):  # noqa: N818  (said to a person)
     """There is no listening at that address; the message says why."""
 
 
-def serve(settings: Settings, *, bind: str, with_worker: bool) -> None:
-    """Receive at `bind` (and deliver) until SIGTERM or SIGINT.
+def serve(wiring: Wiring, receivers: subprocess.Popen[bytes], *, bind: str, with_worker: bool) -> None:
+    """Receive at `bind` (and deliver) until SIGTERM or SIGINT, with `receivers` that wait to be told so.
 
     Raises:
         CannotListen: the address is taken, or none.
 
     """
-    address = split_address(bind)
-    check_address(*address)
-    if settings.path is not None:
-        os.environ["LEADWIRE_CONFIG"] = str(settings.path)  # the children read it themselves
-    os.environ[PARENT] = str(os.getpid())
+    host, port = split_address(bind)
+    check_address(host, port)
     stopping = threading.Event()
-    worker = _Child([sys.executable, "-m", "app", "work"], stopping) if with_worker else None
-    if worker is not None:
-        worker.start()
-    log.info("server.started", bind=bind, receivers=settings.server.workers, worker=with_worker)
-    pause = START_AGAIN_AFTER
-    while not stopping.is_set():
-        begun = time.monotonic()
-        server = _granian(settings, address, stopping, worker)
-        with contextlib.suppress(SystemExit):  # Granian's way to say that receivers kept dying
-            server.serve()
-        if not stopping.is_set():
-            pause = min(pause * 2, LONGEST_PAUSE) if time.monotonic() - begun < YOUNG else START_AGAIN_AFTER
-            log.error("server.restarting", pause=pause)
-            stopping.wait(pause)
-    if worker is not None:
-        worker.join()
+    _obey_signals(stopping)
+    told = {"host": host, "port": port, "committer": _committer(wiring)}
+    children = [_Child("receivers", RECEIVERS, receivers, stopping, told)]
+    gc.freeze()
+    gc.enable()
+    log.info("server.started", bind=bind, receivers=wiring.settings.server.workers, worker=with_worker)
+    if with_worker:
+        _await_listening(host, port, stopping)
+        children.append(_Child("worker", WORKER, begin(WORKER), stopping))
+    stopping.wait()
+    for child in children:
+        child.terminate()
+    ends = time.monotonic() + STOP_WITHIN
+    for child in children:
+        child.join(ends)
     log.info("server.stopped")
 
 
-def _granian(settings: Settings, address: tuple[str, int], stopping: threading.Event, worker: _Child | None) -> Any:  # noqa: ANN401  (Granian's class depends on the platform)
-    import multiprocessing  # noqa: PLC0415
-
-    from granian import Granian  # noqa: PLC0415  (only the serving process needs it)
-    from granian.constants import Interfaces  # noqa: PLC0415
-
-    # A forked receiver would inherit SQLite's bookkeeping of our locks, and our threads without their running.
-    multiprocessing.set_start_method("spawn", force=True)
-    server = Granian(
-        "app.serving:receiver",
-        address=address[0],
-        port=address[1],
-        interface=Interfaces.WSGI,
-        factory=True,
-        workers=settings.server.workers,
-        blocking_threads=THREADS,
-        websockets=False,
-        respawn_failed_workers=True,
-        workers_kill_timeout=STOP_WITHIN - 1,
-        log_enabled=False,
-    )
-    interrupt: Callable[[], None] = server.signal_handler_interrupt
-
-    def stop(*_: object) -> None:
-        stopping.set()
-        if worker is not None:
-            worker.terminate()
-        interrupt()
-
-    server.signal_handler_interrupt = stop  # type: ignore[method-assign]
-    # At SIGHUP Granian would reload, and live on without the terminal it was started in; `nohup` wants just that.
-    server.signal_handler_reload = (lambda *_: None) if NOHUP else stop  # type: ignore[method-assign]
-    return server
+def _obey_signals(stopping: threading.Event) -> None:
+    numbers = [signal.SIGTERM, signal.SIGINT]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # `nohup` wants just that
+        numbers.append(signal.SIGHUP)
+    for number in numbers:
+        signal.signal(number, lambda *_: stopping.set())
 
 
-def receiver() -> Flask:
-    """Make the application inside a receiver process."""
-    configure_logging()
-    end_with_parent()
-    app = create_app()
-    stand_by(app.extensions["leadwire"])
-    return app
+def _committer(wiring: Wiring) -> str | None:
+    """Start the committer in this process; gives its address, None where there is none."""
+    if not AVAILABLE:
+        return None
+    committer = Committer(wiring.inbox)
+    committer.start()
+    return committer.address
 
 
-def end_with_parent() -> None:
-    """Stop this process when the `serve` that started it is gone; without one, do nothing.
-
-    The parent says its number itself: asked for later, it may be gone already and somebody else in its place.
-    """
-    if PARENT not in os.environ:
-        return
-    expected = int(os.environ[PARENT])
-
-    def watch() -> None:
-        while os.getppid() == expected:
-            time.sleep(0.3)
-        os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(ORPHAN_STOPS_WITHIN)
-        os._exit(1)
-
-    threading.Thread(target=watch, name="parent watch", daemon=True).start()
+def _await_listening(host: str, port: int, stopping: threading.Event) -> None:
+    """Wait until a receiver listens: senders wait for it, and nobody for a worker that loads its program beside it."""
+    ends = time.monotonic() + LISTENING_WITHIN
+    while time.monotonic() < ends and not stopping.wait(0.01):
+        with contextlib.suppress(OSError), socket.create_connection((host, port), timeout=1):
+            return
 
 
 def split_address(bind: str) -> tuple[str, int]:
@@ -175,41 +127,59 @@ def check_address(host: str, port: int, *, patience: float = 6.0) -> None:
 
 
 class _Child:
-    """A child process that is started again whenever it dies, until we stop."""
+    """A child process that is started again whenever it dies, until we stop.
 
-    def __init__(self, command: list[str], stopping: threading.Event) -> None:
+    To each, `told` is said on its standard input.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        command: tuple[str, ...],
+        process: subprocess.Popen[bytes],
+        stopping: threading.Event,
+        told: dict[str, object] | None = None,
+    ) -> None:
+        self._name = name
         self._command = command
+        self._process = process
         self._stopping = stopping
-        self._process: subprocess.Popen[bytes] | None = None
-        self._thread = threading.Thread(target=self._keep, name="worker keeper")
-
-    def start(self) -> None:
-        self._process = subprocess.Popen(self._command)  # noqa: S603  (our own interpreter, our own module)
-        self._thread.start()
+        self._told = json.dumps(told).encode() + b"\n"
+        self._tell()
+        threading.Thread(target=self._keep, name=f"{name} keeper", daemon=True).start()
 
     def terminate(self) -> None:
-        if self._process is not None:
-            self._process.terminate()
+        """Ask it to stop."""
+        self._process.terminate()
 
-    def join(self) -> None:
-        """Wait for the child's graceful end, then for the keeper."""
-        if self._process is not None:
-            try:
-                self._process.wait(STOP_WITHIN)
-            except subprocess.TimeoutExpired:
-                log.error("worker.killed", reason="it did not stop in time; what it held is delivered by the next one")
-                self._process.kill()
-        self._thread.join()
+    def join(self, ends: float) -> None:
+        """Wait for its graceful end, until `ends` (monotonic seconds)."""
+        try:
+            self._process.wait(max(0.0, ends - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            log.error("process.killed", process=self._name, reason="it did not stop in time; what is kept is not lost")
+            self._process.kill()
+            self._process.wait()
+
+    def _tell(self) -> None:
+        pipe = self._process.stdin
+        if pipe is not None:
+            with contextlib.suppress(BrokenPipeError):  # it is dead already, and is started again
+                pipe.write(self._told)
+                pipe.flush()
 
     def _keep(self) -> None:
         pause = START_AGAIN_AFTER
-        while self._process is not None:
+        while True:
             begun = time.monotonic()
             status = self._process.wait()
             if self._stopping.is_set():
                 return
             pause = min(pause * 2, LONGEST_PAUSE) if time.monotonic() - begun < YOUNG else START_AGAIN_AFTER
-            log.error("worker.died", status=status, again_in=pause)
+            log.error("process.died", process=self._name, status=status, again_in=pause)
             if self._stopping.wait(pause):
                 return
-            self._process = subprocess.Popen(self._command)  # noqa: S603
+            self._process = begin(self._command)
+            self._tell()
+            if self._stopping.is_set():  # what was asked to stop meanwhile was the one before
+                self._process.terminate()

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import math
 import re
+from functools import lru_cache
 from typing import Any
 
 from app.decoding.forms import read_form, read_multipart
-from app.decoding.plain import Rejection, charset, spot, storable, unpaired, wrongly_encoded
+from app.decoding.plain import MAX_DEPTH, Rejection, charset, spot, storable, unpaired, wrongly_encoded
 
 MAX_EXACT_DIGITS = 15  # a longer number would lose digits in other systems' floats: it stays text
 JSON_TYPES = re.compile(r"(application|text)/([\w.-]+\+)?json")
@@ -17,11 +18,13 @@ UNDECLARED_TYPES = ("", "application/octet-stream")  # nobody said what it is: l
 _MISSING_COMMA = "Expecting ',' delimiter"
 
 
+@lru_cache(maxsize=64)  # senders have few
 def media_type(content_type: str) -> str:
     """Give the type without its parameters, in lower case."""
     return content_type.partition(";")[0].strip().lower()
 
 
+@lru_cache(maxsize=64)
 def is_json(kind: str) -> bool:
     """Tell whether a media type says JSON."""
     return JSON_TYPES.fullmatch(kind) is not None
@@ -79,14 +82,25 @@ def read_json(text: str) -> object:
 
     """
     try:
-        document = json.loads(
-            text, object_pairs_hook=unpaired, parse_int=_integer, parse_float=_float, parse_constant=str
-        )
+        document = _decoder.decode(text)
     except json.JSONDecodeError as exc:
         where = _where(exc)
         detail = f"Line {where['line']}, column {where['column']}: {where['message']}."
         raise Rejection(400, "The body is not valid JSON", detail, errors=[where]) from None
-    return storable(document)
+    # Plain text without escapes can't hold what is not storable, nor be deeper than it has brackets.
+    plain = text.isascii() and "\\u" not in text and text.count("{") + text.count("[") <= MAX_DEPTH
+    return document if plain else storable(document)
+
+
+def _integer(digits: str) -> int | str:
+    return int(digits) if len(digits) <= MAX_EXACT_DIGITS else digits
+
+
+def _float(text: str) -> float | str:
+    return float(text) if len(text) <= MAX_EXACT_DIGITS and math.isfinite(float(text)) else text
+
+
+_decoder = json.JSONDecoder(object_pairs_hook=unpaired, parse_int=_integer, parse_float=_float, parse_constant=str)
 
 
 def _where(exc: json.JSONDecodeError) -> dict[str, Any]:
@@ -97,11 +111,3 @@ def _where(exc: json.JSONDecodeError) -> dict[str, Any]:
         line, column = spot(exc.doc[: exc.pos].rstrip())
         said = f"{said} (or a closing bracket) after this, before line {exc.lineno}, column {exc.colno}"
     return {"line": line, "column": column, "message": said}
-
-
-def _integer(digits: str) -> int | str:
-    return int(digits) if len(digits) <= MAX_EXACT_DIGITS else digits
-
-
-def _float(text: str) -> float | str:
-    return float(text) if len(text) <= MAX_EXACT_DIGITS and math.isfinite(float(text)) else text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from functools import cache
+from functools import cache, lru_cache
 
 import pycountry
 
@@ -41,6 +41,7 @@ def _folded(name: str) -> str:
     return " ".join(plain.casefold().split()).removeprefix("the ")
 
 
+@lru_cache(maxsize=1024)  # what senders write is mostly the same few
 def country_code(text: str | None) -> str | None:
     """Give the ISO 3166 two-letter code for a code or an English name; what can't be told stays as it came."""
     return _countries().get(_folded(text), text) if text else None

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from dataclasses import fields as dataclass_fields
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -12,16 +12,14 @@ if TYPE_CHECKING:
 TEST_MARK = "msft_test"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Envelope:
+class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     """A body as it came, before anyone has looked inside."""
 
     body: bytes
     content_type: str  # the whole header, "" where there was none
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lead:
+class Lead(msgspec.Struct, frozen=True, kw_only=True):
     """A lead in the normal form; every field but `campaign` and `extra` is text or None (never empty text)."""
 
     first_name: str | None = None
@@ -37,8 +35,8 @@ class Lead:
     publisher_id: str | None = None
     offer_id: str | None = None
     description: str | None = None
-    campaign: dict[str, Any] = field(default_factory=dict)  # listing-URL parameters
-    extra: dict[str, Any] = field(default_factory=dict)  # what the sender gave beyond the known fields
+    campaign: dict[str, Any] = msgspec.field(default_factory=dict)  # listing-URL parameters
+    extra: dict[str, Any] = msgspec.field(default_factory=dict)  # what the sender gave beyond the known fields
 
     def as_dict(self) -> dict[str, Any]:
         """Give the normal form as the contract writes it, keys in its order."""
@@ -52,8 +50,10 @@ class Lead:
     @property
     def is_test(self) -> bool:
         """Whether Microsoft's mark begins a name, the company or the e-mail's local part; the notes don't count."""
-        marked = (self.first_name, self.last_name, self.company, self.email)
-        return any(text is not None and text.lower().startswith(TEST_MARK) for text in marked)
+        for text in (self.first_name, self.last_name, self.company, self.email):
+            if text is not None and text[: len(TEST_MARK)].lower() == TEST_MARK:
+                return True
+        return False
 
     @property
     def offer(self) -> str | None:
@@ -63,4 +63,4 @@ class Lead:
         return self.offer_id or self.offer_title
 
 
-_FIELD_NAMES = tuple(one.name for one in dataclass_fields(Lead))
+_FIELD_NAMES = Lead.__struct_fields__

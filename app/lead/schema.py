@@ -9,6 +9,11 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields
 
 
+def is_clean(value: object) -> bool:
+    """Tell whether a value is text of which at most the ends have to be taken off; most are."""
+    return type(value) is str and value.isprintable() and "  " not in value
+
+
 class Line(fields.Field[str | None]):
     """One line of text; numbers and booleans become text, control characters and runs of white space one space."""
 
@@ -27,7 +32,7 @@ class Line(fields.Field[str | None]):
 
     def clean(self, text: str) -> str:
         """Give the text without what no system downstream can hold."""
-        return self._unwanted.sub(" ", text).strip()
+        return text.strip() if is_clean(text) else self._unwanted.sub(" ", text).strip()
 
 
 class Notes(Line):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, request
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 
@@ -35,6 +35,9 @@ def make_blueprint(wiring: Wiring) -> Blueprint:
             silent = wiring.operations.worker_silent_for()
         except StoreUnavailable as exc:
             return problem(503, "Not ready", f"The store can't be written. {exc}")
+        # A load balancer takes no receiver out because nobody delivers: leads would be lost that can be kept.
+        if request.args.get("without") == "worker":
+            return _json({"status": "ready"})
         if silent is None or silent > WORKER_SILENT_AFTER:
             seen = "never seen" if silent is None else f"not seen for {silent:.0f} s"
             return problem(503, "Not ready", f"No worker is delivering: {seen}. Leads are kept meanwhile.")

@@ -1,67 +1,37 @@
-"""One shape for everything that goes wrong: `application/problem+json` (RFC 9457)."""
+"""Flask's side of `answers`: every error of its application in the one shape."""
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from flask import Flask, Response
 from werkzeug.exceptions import HTTPException
 
-from app.log import logger, where_from
 from app.store import StoreUnavailable
+from app.web import answers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-log = logger("web")
-RETRY_AFTER = "5"  # seconds
-
 
 def problem(status: int, title: str, detail: str, *, headers: Mapping[str, str] | None = None, **more: Any) -> Response:  # noqa: ANN401
     """Make a problem response; `more` are further members, such as `errors`."""
-    document = {"type": "about:blank", "status": status, "title": title, "detail": detail, **more}
-    return Response(
-        json.dumps(document),
-        status,
-        {"Cache-Control": "no-store", **(headers or {})},
-        mimetype="application/problem+json",
-    )
+    return _response(answers.problem(status, title, detail, headers=headers, **more))
 
 
 def register(app: Flask) -> None:
-    """Answer every error in the one shape; no message repeats what was sent."""
+    """Answer every error in the one shape."""
+    for kind in (StoreUnavailable, HTTPException, Exception):
+        app.register_error_handler(kind, _failure)
 
-    @app.errorhandler(StoreUnavailable)
-    def unavailable(exc: StoreUnavailable) -> Response:
-        log.error("store.unavailable", reason=str(exc))
-        return problem(
-            503,
-            "Leadwire can't keep leads at the moment",
-            "Nothing was kept. Send it again.",
-            headers={"Retry-After": RETRY_AFTER},
-        )
 
-    @app.errorhandler(HTTPException)
-    def refused(exc: HTTPException) -> Response:
+def _failure(exc: Exception) -> Response:
+    if isinstance(exc, HTTPException):
         headers = {name: value for name, value in exc.get_headers() if name in ("Allow", "Retry-After", "Location")}
-        return problem(exc.code or 500, exc.name, _DETAILS.get(exc.code or 500, exc.name), headers=headers)
-
-    @app.errorhandler(Exception)
-    def crashed(exc: Exception) -> Response:
-        # The message may hold what was sent: only where it came from is told.
-        log.error("request.crashed", exception=type(exc).__name__, frames=where_from(exc))
-        return problem(
-            503,
-            "Leadwire has a fault",
-            "It is logged. Nothing was kept. Send it again.",
-            headers={"Retry-After": RETRY_AFTER},
-        )
+        code = exc.code or 500
+        return problem(code, exc.name, answers.DETAILS.get(code, exc.name), headers=headers)
+    return _response(answers.failure(exc))
 
 
-_DETAILS = {
-    400: "The request broke off or is not well-formed HTTP.",
-    404: "There is nothing here. Leads go to /leads?code=KEY.",
-    405: "This address does not take that method.",
-    413: "The body is larger than [server] max_body_bytes allows. Nothing was kept.",
-}
+def _response(answer: answers.Answer) -> Response:
+    return Response(answer.body, answer.status, answer.headers)

@@ -14,12 +14,14 @@ from app.web.api import (
     audit,
     deliveries,
     destinations,
+    erasing,
     faults,
     guard,
     leads,
     overview,
     problems,
     quarantine,
+    reconciliation,
     settings,
     testing,
     tokens,
@@ -30,7 +32,20 @@ from app.web.api.schemas import Problem
 if TYPE_CHECKING:
     from app.wiring import Wiring
 
-PARTS = (overview, problems, leads, deliveries, destinations, testing, quarantine, settings, audit, tokens)
+PARTS = (
+    overview,
+    problems,
+    leads,
+    erasing,
+    deliveries,
+    destinations,
+    testing,
+    quarantine,
+    reconciliation,
+    settings,
+    audit,
+    tokens,
+)
 
 
 class _Described(Api):  # type: ignore[misc]  # flask-smorest has no types

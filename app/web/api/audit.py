@@ -8,8 +8,9 @@ from marshmallow import fields
 
 from app.web.api.fields import LARGEST_ID, LINE, Text, Whole
 from app.web.api.part import Part, operations
-from app.web.api.schemas import Strict, each, page, text, time
+from app.web.api.schemas import Strict, each, flag, number, one, page, text, time
 
+HEAD = "[0-9]{1,18}:[0-9a-f]{64}"
 part = Part("audit", "Who did what, and why.")
 
 
@@ -45,7 +46,37 @@ class AuditPage(Strict):
     )
 
 
+class VerifyQuery(Strict):
+    """A head that was given earlier."""
+
+    head = Text("a head as an earlier answer gave it", most=90, pattern=HEAD)
+
+
+class Unsound(Strict):
+    """The first entry that doesn't hold."""
+
+    id = fields.Integer(required=True)
+    at = time()
+    action = text()
+
+
+class Verdict(Strict):
+    """Whether the audit is as it was written."""
+
+    ok = flag()
+    entries = number()
+    head = text(description="Keep it elsewhere: given as `head` later on, it must still be in the chain.")
+    fault = text(null=True, description="In which way it doesn't hold.")
+    entry = one(Unsound, null=True)
+
+
 @part.endpoint("GET", "/audit", query=AuditQuery, gives=AuditPage, reader=True)
 def audit(*, limit: int, **conditions: Any) -> Any:  # noqa: ANN401
     """Who did what, the latest first."""
     return page(operations().audit(limit=limit, **conditions), name="acts", limit=limit)
+
+
+@part.endpoint("GET", "/audit/verification", query=VerifyQuery, gives=Verdict, reader=True, refusal=409)
+def verify_audit(*, head: str | None = None) -> Any:  # noqa: ANN401
+    """Follow the chain of hashes through the whole audit: whether anything was changed or removed."""
+    return operations().verify_audit(head=head)

@@ -35,10 +35,11 @@ WORDS = {
     413: "The body is larger than 1 MiB.",
     415: "The body is not declared as application/json.",
     422: "Something in the request is not allowed; `errors` names field, what was found, what is allowed.",
+    429: "Too many requests from this address, or too many wrong tokens.",
     500: "A fault of ours; it is logged.",
     503: "The store can't be used at the moment; nothing was done.",
 }
-HEADERS = {401: CHALLENGE, 403: CHALLENGE, 503: RETRY}
+HEADERS = {401: CHALLENGE, 403: CHALLENGE, 429: RETRY, 503: RETRY}
 DESCRIPTION = (
     "Receives marketplace leads, keeps them safe and delivers them. Everything under `/api/v1` needs a bearer token: "
     "one with the role `reader` looks (personal values masked), searches and explains; `operator` does everything. "
@@ -72,7 +73,7 @@ def _path(path: str, operations: dict[str, Any]) -> dict[str, Any]:
 
 def _operation(path: str, method: str, found: dict[str, Any]) -> dict[str, Any]:
     role, refusal = found.pop("x-role"), found.pop("x-refusal", None)
-    statuses = [401, 422, 500, 503]
+    statuses = [401, 422, 429, 500, 503]
     statuses += [403] * (role == "operator") + [404] * ("{" in path) + [refusal] * (refusal is not None)
     statuses += [400, 413, 415] * ("requestBody" in found)
     good = {status: answer for status, answer in found["responses"].items() if status.startswith("2")}

@@ -31,11 +31,17 @@ _LEAD = {
     "OfferTitle": "Test Microsoft",
     "Description": "Test run",
 }
+_TOO_MANY = {"429": _problem("Too many requests from this address.", headers=RETRY)}
 _ANY = {"schema": {"description": "Any of the shapes that the marketplace sends."}, "example": _LEAD}
 _LEADS_ERRORS = {
     "401": _problem(
         "No key, or a wrong one. Nothing was kept.",
         headers={"WWW-Authenticate": {"description": "Bearer.", "schema": {"type": "string"}}},
+    ),
+    "403": _problem("The key is right, and the address is not in its source's `networks`. Nothing was kept."),
+    "408": _problem("The body did not come in time. Nothing was kept."),
+    "429": _problem(
+        "Too many wrong keys from this address, or too many leads with this key. Nothing was kept.", headers=RETRY
     ),
     "503": _problem("Our own trouble; nothing was kept. Send it again.", headers=RETRY),
 }
@@ -86,7 +92,7 @@ PATHS: dict[str, Any] = {
             "summary": "Whether the process is alive",
             "tags": ["watching"],
             "security": [],
-            "responses": {"200": _json("It is.", status={"const": "alive"})},
+            "responses": {"200": _json("It is.", status={"const": "alive"}), **_TOO_MANY},
         }
     },
     "/readyz": {
@@ -100,6 +106,7 @@ PATHS: dict[str, Any] = {
                     "They are.", status={"const": "ready"}, worker_seen_seconds_ago={"type": "number", "minimum": 0}
                 ),
                 "503": _problem("The store can't be written, or no worker was seen for a minute."),
+                **_TOO_MANY,
             },
         }
     },
@@ -112,6 +119,7 @@ PATHS: dict[str, Any] = {
             "responses": {
                 "200": {"description": "Figures.", "content": {"text/plain": {"schema": {"type": "string"}}}},
                 "503": _problem("The store can't be used at the moment.", headers=RETRY),
+                **_TOO_MANY,
             },
         }
     },
@@ -122,7 +130,8 @@ PATHS: dict[str, Any] = {
             "tags": ["watching"],
             "security": [],
             "responses": {
-                "200": {"description": "It.", "content": {"application/json": {"schema": {"type": "object"}}}}
+                "200": {"description": "It.", "content": {"application/json": {"schema": {"type": "object"}}}},
+                **_TOO_MANY,
             },
         }
     },

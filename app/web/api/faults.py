@@ -10,7 +10,8 @@ from werkzeug.exceptions import HTTPException
 
 from app.log import logger, where_from
 from app.store import StoreUnavailable
-from app.web.problem import RETRY_AFTER, problem
+from app.web.answers import RETRY_AFTER
+from app.web.problem import problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

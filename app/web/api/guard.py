@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from flask import g, request
 
 from app.store.acts import Who
+from app.web.limits import Strangers
 from app.web.problem import problem
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ def register(api: Flask, wiring: Wiring, *, public: Container[str], readers: Con
 
     What doesn't exist is not told apart from what does before it is known who asks.
     """
+    strangers = Strangers(wiring.settings.limits.wrong_keys_a_minute)
 
     @api.before_request
     def check() -> Response | None:
@@ -35,6 +38,10 @@ def register(api: Flask, wiring: Wiring, *, public: Container[str], readers: Con
         text = _given_token()
         caller = wiring.access.verify_token(text) if text else None
         if caller is None:
+            wait = strangers.wait(request.remote_addr or "")
+            if wait:
+                retry = {"Retry-After": str(math.ceil(wait))}
+                return problem(429, "Too many requests", "Too many wrong tokens came from this address.", headers=retry)
             return problem(401, "No token, or none that is live", _HOW, headers=_challenge(text))
         if request.endpoint is not None and caller.role != OPERATOR and request.endpoint not in readers:
             return problem(403, "This needs a token with the role operator", _ROLES, headers=_TOO_LITTLE)

@@ -13,10 +13,10 @@ from app.operations.leads import PERSONAL
 from app.store.searching import Filter
 from app.store.tables import State, Status
 from app.web.api.audit import Act
-from app.web.api.fields import LINE, Choice, Flag, Moment, Text, Whole, email, id_, why
+from app.web.api.fields import LINE, Choice, Flag, Moment, Text, Whole, email, id_
 from app.web.api.guard import who
 from app.web.api.part import Part, operations
-from app.web.api.schemas import Reason, Strict, each, flag, number, page, text, texts, time, uuid
+from app.web.api.schemas import Reason, Strict, each, flag, number, page, text, time, uuid
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -154,31 +154,6 @@ class Revealing(Reason):
     )
 
 
-class HeldElsewhere(Strict):
-    """A destination that holds a lead that was erased here."""
-
-    id = uuid()
-    destination = text()
-    remote_id = text(null=True)
-    certain = flag()
-
-
-class Erased(Strict):
-    """What was forgotten, and who else holds it."""
-
-    dry_run = flag()
-    erased = texts()
-    destinations = each(HeldElsewhere)
-
-
-class Erasing(Strict):
-    """Whom to forget."""
-
-    email = email()
-    dry_run = Flag(default=False)
-    why = why()
-
-
 @part.endpoint("GET", "/leads", query=LeadsQuery, gives=LeadPage, reader=True)
 def leads(**conditions: Any) -> Any:  # noqa: ANN401
     """What came in, newest first."""
@@ -203,24 +178,6 @@ def show(*, id_: str) -> Any:  # noqa: ANN401
 def reveal(*, id_: str, why: str = "", names: list[str] | None = None) -> Any:  # noqa: ANN401
     """The same with personal fields in clear; that is recorded in the audit."""
     return operations().reveal(id_, who=who(why), fields=names)
-
-
-@part.endpoint("POST", "/leads/<uuid:id>/erase", body=Reason, gives=Erased, refusal=404)
-def erase_lead(*, id_: str, why: str = "") -> Any:  # noqa: ANN401
-    """Forget who one lead was; says which destinations hold it still, or may."""
-    operations().show(id_)
-    return _erased([id_], why=why)
-
-
-@part.endpoint("POST", "/erasures", body=Erasing, gives=Erased, refusal=409)
-def erase(*, email: str, dry_run: bool, why: str = "") -> Any:  # noqa: ANN401
-    """Forget a person: every lead and quarantined body with this e-mail address."""
-    ids = operations().find_person(email)
-    return {"dry_run": True, "erased": ids, "destinations": []} if dry_run else _erased(ids, why=why)
-
-
-def _erased(ids: list[str], *, why: str) -> Mapping[str, Any]:
-    return {"dry_run": False, "erased": ids, "destinations": operations().erase(ids, who=who(why))}
 
 
 def _page(conditions: dict[str, Any]) -> Mapping[str, Any]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from flask import Blueprint, render_template, request
+from flask import Blueprint, flash, render_template, request
+
+from app.operations import NotPossible
 
 if TYPE_CHECKING:
     from app.wiring import Wiring
@@ -22,6 +24,16 @@ NAMES = ("actor", "action", "target")
 def register(blueprint: Blueprint, wiring: Wiring) -> None:
     """Add the page."""
     operations = wiring.operations
+
+    @blueprint.get("/audit/verification")
+    def audit_verification() -> str:
+        head = request.args.get("head", "").strip() or None
+        try:
+            found = operations.verify_audit(head=head)
+        except NotPossible as no_head:
+            flash(str(no_head), "warning")
+            found = None
+        return render_template("console/audit_verification.html", found=found, head=head)
 
     @blueprint.get("/audit")
     def audit() -> str:

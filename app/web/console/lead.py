@@ -69,8 +69,9 @@ def register(blueprint: Blueprint, wiring: Wiring) -> None:
         if email is None or request.form.get("sure") != "yes":
             return _sure(operations, id)
         ids = operations.find_person(email) if email else [id]
-        held = operations.erase(sorted({id, *ids}), who=reasoned())
-        return render_template("console/_lead_erased.html", id=id, number=len({id, *ids}), held=held)
+        there = request.form.get("destinations") == "yes"
+        told = operations.erase(sorted({id, *ids}), who=reasoned(), email=email or None, destinations=there)
+        return render_template("console/_lead_erased.html", id=id, told=told)
 
     for rule, endpoint in (("reveal", "lead_revealed"), ("erase", "lead_erased")):
         _only_by_post(blueprint, f"/leads/<id>/{rule}", endpoint)

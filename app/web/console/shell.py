@@ -54,7 +54,16 @@ def install(app: Flask, wiring: Wiring) -> None:
     )
     app.static_url_path = "/static"
     Bootstrap5(app)
+    _guard_bootstrap(app)
     app.register_blueprint(_blueprint(wiring))
+
+
+def _guard_bootstrap(app: Flask) -> None:
+    """Give Bootstrap's own files, which anybody may have, the headers of all that a browser gets."""
+
+    @app.after_request
+    def finish(response: Response) -> Response:
+        return headers.guard(response, secure=request.is_secure) if request.blueprint == "bootstrap" else response
 
 
 def _blueprint(wiring: Wiring) -> Blueprint:
@@ -116,7 +125,7 @@ def _add_filters(blueprint: Blueprint, wiring: Wiring) -> None:
             "theme": theme if theme in THEMES else "auto",
             "themes": THEMES,
             "waiting_for_people": lambda: {
-                "problems": len(operations.problems()),
+                "problems": operations.problem_count(),
                 "quarantine": operations.quarantined_count(),
             },
         }

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from app.operations import Operations
     from app.wiring import Wiring
 
-LATEST = 500  # test leads looked at; as many as a publisher makes in the days they are kept
+LATEST = 200  # test leads looked at; as many as a publisher makes in the days they are kept
 WORKER_SILENT_AFTER = 60  # seconds
 # States in words for who has never heard of deliveries.
 WORDS = {
