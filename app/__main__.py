@@ -2,5 +2,5 @@
 
 from app.cli import main
 
-if __name__ == "__main__":  # receivers are spawned, and import this module again
+if __name__ == "__main__":
     main()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from app.destinations.base import DeliveryFailed, Outcome, Parcel, Postponed, Sent
+from app.destinations.base import DeliveryFailed, OneByOne, Outcome, Parcel, Postponed, Sent
 from app.lead import Lead
 from app.log import logger, where_from
 from app.retry import Verdict, decide
@@ -18,7 +19,7 @@ from app.store.outbox import Claim, LaneState, Outbox, Result
 from app.store.tables import State, from_ms, iso, to_ms
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
     from datetime import datetime, timedelta
 
     from app.catalogue import Catalogue, Entry
@@ -30,6 +31,7 @@ log = logger("delivery")
 UNKNOWN = "uncatalogued"
 RECORD_WITHIN = 120.0  # seconds; past a lease it does no harm, the claim no longer stands then
 RECORD_AGAIN_AFTER = 0.5
+RECORD_GROUP = 50  # results a transaction: senders wait behind it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,26 +101,57 @@ class Lane:
         claims = self.outbox.claim(self.name, limit=limit, now=now)
         if not claims:
             return
-        begun = time.monotonic()
-        outcomes = self._send([_parcel(claim, self.name) for claim in claims])
-        duration_ms = round((time.monotonic() - begun) * 1000)
+        until = now + self.outbox.lease_ms
+        left, begun = len(claims), time.monotonic()
+        with contextlib.closing(self._outcomes(claims, until=until)) as outcomes:
+            # Asked before each step: who slept past the lease goes no further, another may have sent them since.
+            while left and to_ms(self.now()) < until and (some := next(outcomes, None)):
+                left -= len(some)
+                self._settle(some, duration_ms=round((time.monotonic() - begun) * 1000))
+        if left:
+            log.warning("lease.lost", destination=self.name, deliveries=left)
+
+    def _outcomes(self, claims: Sequence[Claim], *, until: int) -> Generator[Sequence[tuple[Claim, Outcome]]]:
+        """Send, giving what became of claims as far as it is known: of all at once, or step by step."""
+        parcels = [_parcel(claim, self.name, until=from_ms(until)) for claim in claims]
+        if not isinstance(self.destination, OneByOne):
+            yield list(zip(claims, self._send(parcels), strict=True))
+            return
+        left = {parcel.delivery_id: claim for parcel, claim in zip(parcels, claims, strict=True)}
+        failed = DeliveryFailed(detail="a wrong number of outcomes")
+        try:
+            for some in self.destination.sending(parcels):
+                yield [(left.pop(id_), outcome) for id_, outcome in some.items()]
+        except DeliveryFailed as failure:
+            failed = failure
+        except Exception as exc:  # noqa: BLE001  (whatever an adapter or its SDK does, the leads must not be lost)
+            failed = DeliveryFailed(detail=_own_fault(exc, destination=self.name))
+        if left:
+            yield [(claim, failed) for claim in left.values()]
+
+    def _settle(self, outcomes: Sequence[tuple[Claim, Outcome]], *, duration_ms: int) -> None:
+        """Decide what becomes of claims, and write it down."""
         now = to_ms(self.now())
-        told = self._evidence(outcomes, leads=[claim.lead for claim in claims])
+        told = self._evidence([one for _, one in outcomes], leads=[claim.lead for claim, _ in outcomes])
         results = [
             self._result(claim, outcome, now=now, duration_ms=duration_ms, evidence=told.get(_cause(outcome)))
-            for claim, outcome in zip(claims, outcomes, strict=True)
+            for claim, outcome in outcomes
         ]
-        kept = self._recorded(results, now=now)
-        for result in results:
-            self._log(result, batch=len(results), stood=result in kept)
-
-    def _recorded(self, results: Sequence[Result], *, now: int) -> list[Result]:
-        """Write down what came of a batch: what isn't, is sent again, so a store that is away is waited for."""
-        ends = time.monotonic() + RECORD_WITHIN
         usage = self._usage() if any(result.attempted for result in results) else None
+        ends = time.monotonic() + RECORD_WITHIN
+        for group, last in _groups(results):
+            kept = self._recorded(group, now=now, usage=usage if last else None, durable=last, ends=ends)
+            stood = {result.claim.receipt_id for result in kept}
+            for result in group:
+                self._log(result, batch=len(results), stood=result.claim.receipt_id in stood)
+
+    def _recorded(
+        self, results: Sequence[Result], *, now: int, usage: Usage | None, durable: bool, ends: float
+    ) -> list[Result]:
+        """Write down what came of claims: what isn't, is sent again, so a store that is away is waited for."""
         while True:
             try:
-                return self.outbox.record(self.name, results, now=now, usage=usage)
+                return self.outbox.record(self.name, results, now=now, usage=usage, durable=durable)
             except StoreUnavailable as exc:
                 if time.monotonic() > ends:
                     raise
@@ -213,7 +246,17 @@ def delivery_id(receipt_id: str, destination: str) -> str:
     return str(uuid.uuid5(uuid.UUID(receipt_id), destination))
 
 
-def _parcel(claim: Claim, destination: str) -> Parcel:
+def _groups(results: Sequence[Result]) -> Iterator[tuple[Sequence[Result], bool]]:
+    """Cut a batch into what is recorded together, and say of each whether it is the last.
+
+    What parks the lane comes first: a success after it doesn't make the lane forget its trouble.
+    """
+    ordered = sorted(results, key=lambda result: result.verdict is not Verdict.HOLD)
+    for start in range(0, len(ordered), RECORD_GROUP):
+        yield ordered[start : start + RECORD_GROUP], start + RECORD_GROUP >= len(ordered)
+
+
+def _parcel(claim: Claim, destination: str, *, until: datetime) -> Parcel:
     return Parcel(
         delivery_id=delivery_id(claim.receipt_id, destination),
         lead_id=claim.receipt_id,
@@ -223,6 +266,7 @@ def _parcel(claim: Claim, destination: str) -> Parcel:
         lead=claim.lead,
         withheld_domain=claim.email_domain,
         redelivery=claim.number > 1,
+        leased_until=until,
     )
 
 

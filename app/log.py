@@ -2,30 +2,40 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import sys
 from typing import Any
 
+import msgspec
 import structlog
 
 
-def configure_logging(*, to_stderr: bool = False) -> None:
+def configure_logging(*, to_stderr: bool = False, gathered: bool = False) -> None:
     """Write our events as JSON lines, and libraries' warnings without the values they were filled in with.
 
-    Azure's and msal's loggers would otherwise be able to say URLs and headers.
+    Azure's and msal's loggers would otherwise be able to say URLs and headers. `gathered`: what an event loop says in
+    one turn is written at its end, because each write lets go of the interpreter while others wait for it.
     """
+    lines = _GatheredLines() if gathered else _Lines(to_stderr=to_stderr)
     structlog.configure(
         processors=[
-            structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
-            structlog.processors.JSONRenderer(),
+            structlog.processors.JSONRenderer(serializer=_json),
         ],
-        logger_factory=lambda *_: _Lines(to_stderr=to_stderr),
+        logger_factory=lambda *_: lines,
         cache_logger_on_first_use=False,
     )
     logging.basicConfig(level=logging.WARNING, handlers=[_Library()], force=True)
+
+
+_encode = msgspec.json.Encoder(enc_hook=repr).encode
+
+
+def _json(event: object, **_: object) -> str:
+    return _encode(event).decode()
 
 
 class _Lines:
@@ -41,6 +51,31 @@ class _Lines:
             stream = sys.stderr if self._to_stderr else sys.stdout
             stream.write(message + "\n")
             stream.flush()
+
+    debug = info = warning = error = critical = exception = msg
+
+
+class _GatheredLines(_Lines):
+    """Writes at the end of the event loop's turn; what is said outside of one, at once."""
+
+    def __init__(self) -> None:
+        super().__init__(to_stderr=False)
+        self._said: list[str] = []
+
+    def msg(self, message: str) -> None:
+        """Write a line with the others of this turn, or lose it."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            super().msg(message)
+            return
+        if not self._said:
+            loop.call_soon(self._write)
+        self._said.append(message)
+
+    def _write(self) -> None:
+        said, self._said = self._said, []
+        super().msg("\n".join(said))
 
     debug = info = warning = error = critical = exception = msg
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -11,30 +12,34 @@ from typing import TYPE_CHECKING, Any, cast
 
 from marshmallow import ValidationError
 
-from app.access import Access
 from app.catalogue import Catalogue, CatalogueError, shipped_folder
-from app.delivery import Lane
 from app.destinations import UnknownType, load_type, types
 from app.destinations.base import Tools
 from app.intake import Intake
-from app.operations import Operations
 from app.privacy import Withholding
 from app.retry import horizon
 from app.routing import Router
 from app.settings import ConfigError, config_error, find_config, load_settings
 from app.store import Store, open_store
-from app.store.alerts import AlertQueue
+from app.store.committer import ADDRESS
+from app.store.handover import Handover
 from app.store.inbox import Inbox
-from app.store.outbox import Outbox
 from app.store.tables import to_ms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from app.access import Access
     from app.alerts.channels import Channel
+    from app.delivery import Lane
     from app.destinations.base import Destination
     from app.destinations.email import Email
+    from app.operations import Operations
     from app.settings import Settings
+    from app.store.outbox import Outbox
+
+# Imported at the top is what the first lead needs: senders wait for it after a restart. The rest is imported by whoever
+# asks for it.
 
 BLOB_ADVICE = (
     'type "azure_blob" is not taken: the marketplace retired blob storage as a lead destination and leads sent there '
@@ -71,18 +76,20 @@ class Wiring:
     _loaded: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @classmethod
-    def from_file(cls, given: str | None = None, *, now: Callable[[], datetime] = utc_now) -> Wiring:
-        """Read the configuration and check all of it, destinations included.
+    def from_file(
+        cls, given: str | None = None, *, now: Callable[[], datetime] = utc_now, checked: bool = False
+    ) -> Wiring:
+        """Read the configuration and check all of it, destinations included; the catalogue unless it is `checked`.
 
         Raises:
             ConfigError: what is wrong, file and key named.
 
         """
-        return cls.of(load_settings(find_config(given)), now=now)
+        return cls.of(load_settings(find_config(given)), now=now, checked=checked)
 
     @classmethod
-    def of(cls, settings: Settings, *, now: Callable[[], datetime] = utc_now) -> Wiring:
-        """Check the destinations' tables against their types' schemas.
+    def of(cls, settings: Settings, *, now: Callable[[], datetime] = utc_now, checked: bool = False) -> Wiring:
+        """Check the destinations' tables against their types' schemas; and the catalogue unless it is `checked`.
 
         Raises:
             ConfigError: what is wrong, file and key named.
@@ -98,13 +105,14 @@ class Wiring:
         faults += _shared_files(settings, wiring._loaded)
         if faults:
             raise ConfigError("\n".join(faults))
-        _ = wiring.catalogue  # what is wrong there must be said before a lead comes, not after one failed
+        if not checked:
+            _ = wiring.catalogue  # what is wrong there must be said before a lead comes, not after one failed
         return wiring
 
     @cached_property
     def store(self) -> Store:
         """The store, not yet touched."""
-        return open_store(self.settings.store.url, self.settings.store.password)
+        return open_store(self.settings.store.url, self.settings.store.password, self.settings.encryption)
 
     @cached_property
     def catalogue(self) -> Catalogue:
@@ -112,14 +120,20 @@ class Wiring:
         return load_catalogue(self.settings.path)
 
     @cached_property
+    def inbox(self) -> Inbox:
+        """The way into the store."""
+        return Inbox(self.store, window_ms=round(self.settings.duplicates.window_hours * 3_600_000))
+
+    @cached_property
     def intake(self) -> Intake:
         """The first half of a lead's life."""
         settings = self.settings
         withheld = settings.privacy.withhold_domains if settings.privacy.edu_action == "withhold" else ()
-        inbox = Inbox(self.store, window_ms=round(settings.duplicates.window_hours * 3_600_000))
+        inbox = self.inbox
         return Intake(
             store=self.store,
             inbox=inbox,
+            keeper=Handover(os.environ.get(ADDRESS), inbox),  # given by the `serve` that this process belongs to
             router=Router(settings),
             withholding=Withholding(withheld),
             notified=frozenset(name for name, kind in self._kinds.items() if kind.takes_notices),
@@ -129,6 +143,8 @@ class Wiring:
     @cached_property
     def access(self) -> Access:
         """Passwords, sessions, tokens."""
+        from app.access import Access  # noqa: PLC0415  (no lead needs it)
+
         console = self.settings.console
         entra = f"{console.tenant_id} {console.client_id}" if console.sign_in == "entra" else ""
         return Access(self.store, console.password, self.now, entra)
@@ -136,6 +152,8 @@ class Wiring:
     @cached_property
     def operations(self) -> Operations:
         """What people do: look, replay, release, erase."""
+        from app.operations import Operations  # noqa: PLC0415  (no lead needs it)
+
         return Operations(
             store=self.store,
             settings=self.settings,
@@ -144,6 +162,7 @@ class Wiring:
             access=self.access,
             kinds={name: table["type"] for name, table in self.settings.destinations.items()},
             try_destination=self._try,
+            destination=self.destination,
             try_alerts=self._try_alerts,
             now=self.now,
         )
@@ -164,6 +183,7 @@ class Wiring:
 
     def _try_alerts(self) -> list[dict[str, Any]]:
         from app.alerts import try_channels  # noqa: PLC0415
+        from app.store.alerts import AlertQueue  # noqa: PLC0415
 
         tried = try_channels(
             self.alert_channels(),
@@ -187,12 +207,16 @@ class Wiring:
 
     def outbox(self, *, worker: str) -> Outbox:
         """Make a worker's way out of the store."""
+        from app.store.outbox import Outbox  # noqa: PLC0415  (what comes in doesn't need it)
+
         delivery = self.settings.delivery
         lease = timedelta(seconds=delivery.lease_seconds)
         return Outbox(self.store, worker=worker, lease=lease, horizon=horizon(delivery.schedule))
 
     def lane(self, name: str, *, worker: str) -> Lane:
         """Make the lane of one destination, with the destination itself."""
+        from app.delivery import Lane  # noqa: PLC0415  (what comes in doesn't need it)
+
         return Lane(
             name=name,
             type=self.settings.destinations[name]["type"],
@@ -215,7 +239,7 @@ def _shared_files(settings: Settings, loaded: dict[str, dict[str, Any]]) -> Iter
     taken = {}
     if settings.store.url.startswith("sqlite:///"):
         store = Path(settings.store.url.removeprefix("sqlite:///")).resolve()
-        taken = {Path(f"{store}{end}"): "[store] url" for end in ("", "-wal", "-shm", ".lock", ".wake")}
+        taken = {Path(f"{store}{end}"): "[store] url" for end in ("", "-wal", "-shm", ".lock", ".wake", ".key")}
     for name, values in loaded.items():
         if values["type"] == "file":
             path = Path(values["path"]).resolve()

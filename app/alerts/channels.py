@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from urllib.parse import urlsplit
 
 from app.alerts import words
-from app.destinations.base import DeliveryFailed, http_session, network_failure, parse_retry_after
+from app.destinations.base import DeliveryFailed, network_failure, parse_retry_after
 from app.log import logger, where_from
 from app.settings.kinds import is_forbidden_host
 
@@ -98,11 +98,13 @@ class WebhookChannel:
         """Post it; any answer but a 2xx is a failure, a redirect too."""
         import requests  # noqa: PLC0415  (only who sends pays for it)
 
+        from app.alerts.reaching import guarded_session  # noqa: PLC0415  (as above)
+
         url = self._url.reveal()
         _see_allowed(url)
         headers = {"Content-Type": "application/json", "Idempotency-Key": id_}
         body = json.dumps(self._form(id_, said, at))
-        self._session = self._session or http_session(None)
+        self._session = self._session or guarded_session(REFUSED_ADDRESS)
         try:
             answer = self._session.post(url, data=body, headers=headers, timeout=TIMEOUT, stream=True)
         except requests.RequestException as exc:

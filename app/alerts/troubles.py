@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 from app.store.alerts import AlertQueue
 from app.store.causes import Causes
-from app.store.signs import Signs
+from app.store.key_uses import KeyUses
+from app.store.purging import PurgeBook
+from app.store.signs import Signs, moment_of
 from app.store.tables import iso
 
 if TYPE_CHECKING:
@@ -23,6 +25,9 @@ NO_LEADS = "leadwire.no-leads"
 OLDEST_WAITING = "leadwire.oldest-waiting"
 WORKER_NOT_SEEN = "leadwire.worker-not-seen"
 ALERTS_FAILING = "leadwire.alerts-failing"
+PURGE_FAILING = "leadwire.purge-failing"
+UNSORTED = "leadwire.unsorted"
+RETIRED_KEY = "leadwire.retired-key-used"
 
 MINUTE_MS = 60_000
 DAY_MS = 86_400_000
@@ -56,6 +61,8 @@ class Troubles:
         self._causes = Causes(store)
         self._signs = Signs(store)
         self._queue = AlertQueue(store)
+        self._purges = PurgeBook(store)
+        self._keys = KeyUses(store)
         self._settings = settings
         self._kinds = kinds
 
@@ -66,8 +73,9 @@ class Troubles:
         worker = [] if beside_worker else [*self._worker(begun, now)]
         # Who has another explanation needs no second one.
         explained = {trouble.destination for trouble in found}
-        late = [] if worker else [*self._late(explained, now)]
-        return [*found, *worker, *self._quiet(begun, now), *late, *self._untold()]
+        late = [] if worker else [*self._late(explained, now), *self._unsorted(now)]
+        ours = [*self._quiet(begun, now), *late, *self._untold(), *self._unpurged(now), *self._retired(now)]
+        return [*found, *worker, *ours]
 
     def _at_destinations(self) -> Iterator[Trouble]:
         for cause in self._causes.now():
@@ -114,12 +122,30 @@ class Troubles:
                 told.add(one.destination)
                 yield _late(one, since=one.since + allowed)
 
+    def _unsorted(self, now: int) -> Iterator[Trouble]:
+        number, first = self._signs.unsorted()
+        if first is not None and now - moment_of(first) > OVERDUE_MS:
+            told = f"{number} were answered and are in no list yet, the oldest of them {first}."
+            yield Trouble(destination=ITSELF, code=UNSORTED, since=moment_of(first) + OVERDUE_MS, evidence=told)
+
     def _untold(self) -> Iterator[Trouble]:
         for channel, failing in sorted(self._queue.failing().items()):
             if failing.tries >= FAILING_TRIES:
                 told = f"The {channel} did not take {failing.number}, the oldest of {iso(failing.since)}."
                 yield Trouble(destination=ITSELF, code=ALERTS_FAILING, since=failing.since, evidence=told)
                 return
+
+    def _unpurged(self, now: int) -> Iterator[Trouble]:
+        failing = self._purges.failing(now=now)
+        if failing is not None and failing.unfinished_since is not None:
+            told = f"It failed: {failing.reason}." if failing.reason else "It began and did not end."
+            yield Trouble(destination=ITSELF, code=PURGE_FAILING, since=failing.unfinished_since, evidence=told)
+
+    def _retired(self, now: int) -> Iterator[Trouble]:
+        uses = self._keys.retired(since=now - DAY_MS)
+        if uses:
+            told = "; ".join(f"{use.fingerprint} of the source {use.source}, last at {iso(use.at)}" for use in uses[:5])
+            yield Trouble(destination=ITSELF, code=RETIRED_KEY, since=uses[-1].at, evidence=f"Keys: {told}.")
 
 
 def _late(one: Oldest, *, since: int) -> Trouble:

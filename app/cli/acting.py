@@ -1,4 +1,4 @@
-"""`acknowledge`, `tick`, `replay`, `discard`, `erase`, `purge`: what changes something."""
+"""`acknowledge`, `tick`, `replay`, `discard`: what changes something."""
 
 from __future__ import annotations
 
@@ -130,46 +130,6 @@ def _report(
 
 
 @click.command()
-@click.option("--email", required=True, metavar="ADDRESS")
-@click.option("--yes", is_flag=True, help="Don't ask.")
-@with_why
-@click.pass_obj
-@as_json
-def erase(obj: Context, *, email: str, yes: bool, why: str, json_: bool) -> None:
-    """Forget a person: leads and quarantined bodies with this e-mail address. Says who else holds them."""
-    operations = obj.ready.operations
-    ids = operations.find_person(email)
-    if ids and not yes:
-        click.confirm(f"Erase {len(ids)} leads of this person? This can't be undone.", abort=True, err=True)
-    held = operations.erase(ids, who=who(why))
-    text = f"{len(ids)} erased here."
-    if held:
-        rows = table(held, ("id", "destination", "remote_id", "certain"), empty="")
-        text += f" These destinations have them still (or may have, where it is not certain); erase them there:\n{rows}"
-    say({"ok": bool(ids), "erased": ids, "destinations": held}, text, json_=json_)
-    sys.exit(0 if ids else 1)
-
-
-@click.command()
-@click.option("--yes", is_flag=True, help="Don't ask.")
-@with_why
-@click.pass_obj
-@as_json
-def purge(obj: Context, *, yes: bool, why: str, json_: bool) -> None:
-    """Delete what is older than [retention] and [test_leads] say; what still waits for a destination stays."""
-    if not yes:
-        kept = obj.wiring.settings.retention
-        click.confirm(
-            f"Delete leads older than {kept.leads_days} days, quarantined bodies older than {kept.quarantine_days}?",
-            abort=True,
-            err=True,
-        )
-    counts = obj.ready.operations.purge(who=who(why))
-    text = ", ".join(f"{number} {name.replace('_', ' ')}" for name, number in counts.items())
-    say({"ok": True, "purged": counts}, f"Deleted: {text}.", json_=json_)
-
-
-@click.command()
 @click.argument("id_", metavar="ID")
 @click.option("--note", default="", metavar="TEXT", help="What you do about it (no personal data).")
 @click.pass_obj
@@ -193,4 +153,4 @@ def tick(obj: Context, *, id_: str, step: int, undo: bool, json_: bool) -> None:
     say({"ok": True, "id": id_, "step": step, "done": not undo}, text, json_=json_)
 
 
-COMMANDS = [acknowledge, tick, replay, discard, erase, purge]
+COMMANDS = [acknowledge, tick, replay, discard]

@@ -120,19 +120,46 @@ def addresses(obj: Context, *, show: tuple[str, str] | None, why: str, json_: bo
     say(found, table(rows, columns, empty="No source is configured."), json_=json_)
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @click.option("--target", metavar="TEXT", help="A lead's id, or the first word of another target.")
 @click.option("--action", metavar="WORD", help="Only this, such as reveal or replay.")
 @click.option("--actor", metavar="NAME", help="Only what this one did.")
 @click.option("--before", type=click.IntRange(1), metavar="NUMBER", help="The next page: after the last row seen.")
 @click.option("--limit", type=click.IntRange(1, 100_000), default=100, show_default=True)
-@click.pass_obj
+@click.pass_context
 @as_json
-def audit(obj: Context, *, json_: bool, **wanted: Any) -> None:  # noqa: ANN401
-    """List who did what and why, the latest first."""
-    found = obj.ready.operations.audit(**wanted)
+def audit(ctx: click.Context, *, json_: bool, **wanted: Any) -> None:  # noqa: ANN401
+    """List who did what and why, the latest first; or verify that nothing of it was changed."""
+    ctx.default_map = {name: {"json_": json_} for name in audit.commands}
+    if ctx.invoked_subcommand is not None:
+        return
+    found = ctx.obj.ready.operations.audit(**wanted)
     columns = ("id", "at", "actor", "action", "target", "why")
     say(found, table(found, columns, empty="Nothing fits."), json_=json_)
+
+
+@audit.command(name="verify")
+@click.option("--head", metavar="HEAD", help="What an earlier `verify` printed: it must still be in the chain.")
+@click.pass_obj
+@as_json
+def audit_verify(obj: Context, *, head: str | None, json_: bool) -> None:
+    """Follow the audit's chain of hashes; exit 1 and the first entry that doesn't hold, if one doesn't.
+
+    Keep the head that it prints outside of this store: it also shows whether the store as a whole was put back.
+    """
+    found = obj.ready.operations.verify_audit(head=head)
+    say(found, _verdict(found), json_=json_)
+    sys.exit(0 if found["ok"] else 1)
+
+
+def _verdict(found: dict[str, Any]) -> str:
+    if found["ok"]:
+        return f"{found['entries']} entries, as they were written. Head: {found['head']}"
+    entry = found["entry"]
+    which = (
+        f"Entry {entry['id']} of {entry['at']} ({entry['action']})" if entry else f"After {found['entries']} entries"
+    )
+    return f"{which}: {found['fault']}. Up to there {found['entries']} hold."
 
 
 COMMANDS = [overview, offers, checks, settings, addresses, audit]

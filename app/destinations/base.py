@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
@@ -41,6 +41,7 @@ class Parcel:
     lead: Lead
     withheld_domain: str | None = None  # set: a notice that such a lead came; `lead` has nothing personal
     redelivery: bool = False  # an earlier attempt may have reached the system: look before writing twice
+    leased_until: datetime | None = None  # from then on another worker may send it too
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,24 @@ class DeliveryFailed(Exception):  # noqa: N818  (the name the outside knows)
 
 
 Outcome = Sent | Postponed | DeliveryFailed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """What a destination holds of a lead that is to be erased, or may hold: then it has no `remote_id`."""
+
+    delivery_id: str
+    lead_id: str
+    received_at: datetime  # aware, UTC
+    remote_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Erasure:
+    """What became of a record: whether nothing of it is left there that a user could see, and that in plain words."""
+
+    erased: bool
+    told: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,13 +204,38 @@ class Destination(Protocol):
         ...
 
 
+@runtime_checkable
+class OneByOne(Protocol):
+    """A destination whose writes can't be repeated unseen: each outcome is recorded before it goes on."""
+
+    def sending(self, parcels: Sequence[Parcel]) -> Iterator[Mapping[str, Outcome]]:
+        """Deliver as `send` does, giving outcomes by delivery id as they become known."""
+        ...
+
+
+@runtime_checkable
+class Eraser(Protocol):
+    """A destination that can say what becomes of records when a person is to be forgotten; not all can erase them."""
+
+    def erase(self, records: Sequence[Record]) -> Sequence[Erasure]:
+        """Erase records, giving what became of each in the same order; what is not there counts as erased.
+
+        Raises:
+            DeliveryFailed: none could be erased, as far as is known.
+
+        """
+        ...
+
+
 def http_session(ca_bundle: str | None) -> requests.Session:
-    """Make a session with timeouts on every call, no retries, no redirects followed, and our CA first.
+    """Make a session: timeouts on every call, no retries, no redirects followed, nothing of ~/.netrc, our CA first.
 
     `REQUESTS_CA_BUNDLE` in the environment would win over `session.verify`, so verification is set on each
     request instead (measured with requests 2.34).
     """
     import requests  # noqa: PLC0415  (only lanes that speak HTTP pay for it)
+    from requests.auth import HTTPBasicAuth  # noqa: PLC0415  (as above)
+    from requests.utils import get_auth_from_url  # noqa: PLC0415  (as above)
 
     class _Session(requests.Session):
         def request(self, *args: Any, **kwargs: Any) -> requests.Response:  # noqa: ANN401  (requests' own interface)
@@ -201,7 +245,14 @@ def http_session(ca_bundle: str | None) -> requests.Session:
                 kwargs["verify"] = ca_bundle
             return super().request(*args, **kwargs)
 
-    return _Session()
+    def own_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Take a name and password out of the address; left to itself, requests puts ~/.netrc's over our tokens."""
+        name, password = get_auth_from_url(request.url or "")
+        return HTTPBasicAuth(name, password)(request) if name or password else request
+
+    session = _Session()
+    session.auth = own_auth
+    return session
 
 
 def _causes(exc: BaseException) -> Iterator[BaseException]:
@@ -217,13 +268,17 @@ def _causes(exc: BaseException) -> Iterator[BaseException]:
             waiting += [one.__cause__, one.__context__, *inner, *one.args]
 
 
+# What OpenSSL says of a line that went dead; that is a passing fault, whatever it was in the middle of.
+_HUNG_UP = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
+
+
 def network_failure(exc: BaseException) -> DeliveryFailed:
     """Read an exception of socket, ssl, requests, urllib3 or an SDK on top of them as one of `network.*`."""
     found = list(_causes(exc))
     names = {base.__name__ for one in found for base in type(one).__mro__}
     if any(isinstance(one, socket.gaierror) for one in found) or "NameResolutionError" in names:
         code = "network.name-not-resolved"
-    elif any(isinstance(one, ssl.SSLError) for one in found):
+    elif any(isinstance(one, ssl.SSLError) and not isinstance(one, _HUNG_UP) for one in found):
         code = "network.tls-untrusted"
     elif any(isinstance(one, ConnectionRefusedError) for one in found):
         code = "network.refused"

@@ -6,17 +6,22 @@ import errno
 import fcntl
 import json
 import os
+import re
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from marshmallow import fields, validate
 
-from app.destinations.base import DeliveryFailed, DestinationSchema, Outcome, Parcel, Sent, Tools
+from app.destinations.base import DeliveryFailed, DestinationSchema, Erasure, Outcome, Parcel, Sent, Tools
+from app.destinations.rewriting import BLOCK, rewrite, write_all
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-BLOCK = 1 << 20
+    from app.destinations.base import Record
+
+_ID = re.compile(rb'"id": ?"([^"]*)"')
 
 
 class FileSchema(DestinationSchema):
@@ -35,7 +40,8 @@ class File:
 
     def __init__(self, name: str, settings: Mapping[str, Any], tools: Tools) -> None:
         """Name the file; it and its folder are made when first written."""
-        del name, tools
+        del name
+        self._now = tools.now
         self._path = Path(settings["path"])
 
     def send(self, parcels: Sequence[Parcel]) -> Sequence[Outcome]:
@@ -50,6 +56,19 @@ class File:
         except OSError as exc:
             raise _failure(exc) from exc
         return [Sent() for _ in parcels]
+
+    def erase(self, records: Sequence[Record]) -> Sequence[Erasure]:
+        """Write the file anew without the leads' lines, and blank them in the old one before its blocks are given back.
+
+        Raises:
+            DeliveryFailed: as of `send`.
+
+        """
+        try:
+            counted = self._without({record.lead_id for record in records})
+        except OSError as exc:
+            raise _failure(exc) from exc
+        return [_erasure(counted[record.lead_id]) for record in records]
 
     def check(self) -> str:
         """Open the file for appending."""
@@ -66,22 +85,54 @@ class File:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
 
-    def _append(self, parcels: Sequence[Parcel]) -> None:
-        descriptor = self._open()
+    def _locked(self) -> int:
+        """Open the file under its lock: the one that has the name now, for `erase` may put another in its place."""
+        while True:
+            descriptor = self._open()
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                if self._path.exists() and os.path.samestat(os.fstat(descriptor), self._path.stat()):
+                    return descriptor
+            except BaseException:
+                os.close(descriptor)
+                raise
+            os.close(descriptor)
+
+    def _without(self, ids: set[str]) -> Counter[str]:
+        """Take out the lines of leads; gives how many there were of each."""
+        counted: Counter[str] = Counter()
+        if not self._path.exists():
+            return counted
+        descriptor = self._locked()
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            path = self._path.resolve()  # a link stays one
+            lines = list(_lines_of(descriptor, ids))
+            counted.update(id_ for id_, _, _ in lines)
+            if lines:
+                rewrite(descriptor, path, without=[(start, length) for _, start, length in lines])
+        finally:
+            os.close(descriptor)
+        return counted
+
+    def _append(self, parcels: Sequence[Parcel]) -> None:
+        descriptor = self._locked()
+        try:
             _mend_end(descriptor)
-            there = _ids_there(descriptor, {parcel.lead_id for parcel in parcels if parcel.redelivery})
+            # Asked under the lock: whoever slept past its lease finds what another worker wrote meanwhile.
+            there = _ids_there(descriptor, {one.lead_id for one in parcels if one.redelivery or self._is_late(one)})
             lines = b"".join(_line(parcel) for parcel in parcels if parcel.lead_id not in there)
             end = os.fstat(descriptor).st_size
             try:
-                _write_all(descriptor, lines)
+                write_all(descriptor, lines)
                 os.fsync(descriptor)
             except OSError:
                 os.ftruncate(descriptor, end)  # a full disk leaves half a line otherwise
                 raise
         finally:
             os.close(descriptor)
+
+    def _is_late(self, parcel: Parcel) -> bool:
+        return parcel.leased_until is not None and parcel.leased_until <= self._now()
 
 
 def _line(parcel: Parcel) -> bytes:
@@ -94,12 +145,6 @@ def _line(parcel: Parcel) -> bytes:
         "lead": parcel.lead.as_dict(),
     }
     return json.dumps(document, ensure_ascii=False).encode() + b"\n"
-
-
-def _write_all(descriptor: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
 
 
 def _mend_end(descriptor: int) -> None:
@@ -119,7 +164,7 @@ def _mend_end(descriptor: int) -> None:
     if _is_half(line):
         os.ftruncate(descriptor, size - len(line))
     else:
-        _write_all(descriptor, b"\n")
+        write_all(descriptor, b"\n")
 
 
 def _is_half(line: bytes) -> bool:
@@ -139,14 +184,29 @@ def _ids_there(descriptor: int, ids: set[str]) -> set[str]:
     found: set[str] = set()
     if not ids:
         return found
+    for id_, _, _ in _lines_of(descriptor, ids):
+        found.add(id_)
+        if found == ids:
+            break
+    return found
+
+
+def _lines_of(descriptor: int, ids: set[str]) -> Iterator[tuple[str, int, int]]:
+    """Give id, start and length in bytes of each line that is one of these leads'."""
     with os.fdopen(os.dup(descriptor), "rb") as lines:
-        lines.seek(0)
+        start = lines.seek(0)
         for line in lines:
             # Each of our lines begins with its id; reading the whole of every line would be slow in a long file.
-            found |= {one for one in ids - found if one.encode() in line[:64]}
-            if found == ids:
-                break
-    return found
+            told = _ID.search(line, 0, 64)
+            if told is not None and (id_ := told[1].decode("ascii", "replace")) in ids:
+                yield id_, start, len(line)
+            start += len(line)
+
+
+def _erasure(lines: int) -> Erasure:
+    if not lines:
+        return Erasure(erased=True, told="It is not in the file: it may have been moved on.")
+    return Erasure(erased=True, told="Taken out of the file. Copies of the file are not reached.")
 
 
 def _failure(exc: OSError) -> DeliveryFailed:

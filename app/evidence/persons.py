@@ -26,6 +26,8 @@ _WORD = re.compile(r"[^\W_]+")
 _NO_BONE = re.compile(r"[^0-9a-z]+")
 _BEGINS = re.compile(r"(?:\A|[.!?:\n]\s*)\Z")  # a sentence, after these characters
 _ESCAPING = re.compile(r"[&%=<\\\"]")
+_SPELLED_OUT = {"ä": "ae", "ö": "oe", "ü": "ue", "ø": "oe", "å": "aa", "æ": "ae"}
+_SPELLING = str.maketrans(_SPELLED_OUT | {one.upper(): two.capitalize() for one, two in _SPELLED_OUT.items()})
 # Names of systems and of mail for everybody: they say nothing of a person, and errors can't be told without them.
 SYSTEMS = frozenset(
     (
@@ -102,7 +104,17 @@ def _spellings(values: Iterable[str]) -> Iterator[str]:
         spelled = {value, tidy(value)}
         for _ in range(_LAYERS if _ESCAPING.search(value) else 0):
             spelled |= {decoded(one) for one in spelled}
+        if not value.isascii():
+            spelled |= set(_mangled(value))
         yield from filter(None, spelled)
+
+
+def _mangled(value: str) -> Iterator[str]:
+    """Give a value the way systems write it that know fewer letters: some left out, read wrongly, or spelled out."""
+    yield value.encode("ascii", "ignore").decode()
+    for encoding in ("latin-1", "cp1252"):
+        yield value.encode().decode(encoding, "replace")
+    yield value.translate(_SPELLING)
 
 
 def _leaves(value: Any) -> Iterator[str]:  # noqa: ANN401  (any JSON)

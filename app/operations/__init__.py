@@ -10,10 +10,11 @@ from app.operations.overview import Overview
 from app.operations.people import People
 from app.operations.problems import REMOVED
 from app.operations.quarantine import Quarantine
+from app.operations.reconciliation import Reconciliation
 from app.operations.testing import Testing
 
 
-class Operations(Overview, Quarantine, People, Testing, Configuration):
+class Operations(Overview, Quarantine, People, Reconciliation, Testing, Configuration):
     """All the verbs."""
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from app.store.acts import Acts
 from app.store.counts import Counts
 from app.store.problems import ProblemLog
+from app.store.sorting import Sorter
 from app.store.tables import to_ms
 from app.store.views import Views
 
@@ -18,11 +19,21 @@ if TYPE_CHECKING:
 
     from app.access import Access
     from app.catalogue import Catalogue
+    from app.destinations.base import Destination
     from app.intake import Intake
     from app.settings import Settings
     from app.store import Store
 
+SEAL_BROKEN = "It can't be read: {}. Restore a backup of the store, or discard it."
 OWN = ""  # in the place of a destination's name: Leadwire itself
+
+
+class _Stored(NamedTuple):
+    """What the store shows and lets do once everything that came is sorted in."""
+
+    views: Views
+    acts: Acts
+    counts: Counts
 
 
 class NotPossible(Exception):  # noqa: N818  (it is an answer to a person)
@@ -40,20 +51,32 @@ class Base:
     access: Access
     kinds: Mapping[str, str]  # configured destinations' types by name
     try_destination: Callable[[str], tuple[str | None, str]]  # catalogue code of what is wrong (None: nothing), a line
+    destination: Callable[[str], Destination]  # makes a configured one
     try_alerts: Callable[[], list[dict[str, Any]]]  # a trial alert on every channel: what became of each
     now: Callable[[], datetime]
 
-    @cached_property
+    @property
     def _views(self) -> Views:
-        return Views(self.store)
+        self._sorter.catch_up()
+        return self._stored.views
 
-    @cached_property
+    @property
     def _acts(self) -> Acts:
-        return Acts(self.store)
+        self._sorter.catch_up()
+        return self._stored.acts
+
+    @property
+    def _counts(self) -> Counts:
+        self._sorter.catch_up()
+        return self._stored.counts
 
     @cached_property
-    def _counts(self) -> Counts:
-        return Counts(self.store)
+    def _sorter(self) -> Sorter:
+        return Sorter(self.store)
+
+    @cached_property
+    def _stored(self) -> _Stored:
+        return _Stored(Views(self.store), Acts(self.store), Counts(self.store))
 
     @cached_property
     def _problem_log(self) -> ProblemLog:

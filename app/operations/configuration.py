@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from app.operations.base import Base, NotPossible
 from app.settings import Secret, read_document
+from app.store.auditing import verify
 from app.store.key_uses import KeyUses
 from app.store.tables import iso
 
@@ -39,7 +40,9 @@ class Configuration(Base):
     def _all(self) -> Iterator[tuple[str, str, Any]]:
         sections = (
             "server",
+            "limits",
             "store",
+            "encryption",
             "privacy",
             "duplicates",
             "test_leads",
@@ -55,6 +58,7 @@ class Configuration(Base):
         for name, source in self.settings.sources.items():
             yield f"sources.{name}", "keys", source.keys
             yield f"sources.{name}", "destinations", source.destinations
+            yield f"sources.{name}", "networks", source.networks
         for number, route in enumerate(self.settings.routes, 1):
             conditions = {one.name: getattr(route, one.name) for one in fields(route)}
             yield f"routes #{number}", "when", {name: value for name, value in conditions.items() if name != "to"}
@@ -122,6 +126,19 @@ class Configuration(Base):
     ) -> list[dict[str, Any]]:
         """Who did what, to what and why, the latest first; `target` is a lead's id or the first word of another."""
         return self._views.audit(before=before, limit=limit, target=target, action=action, actor=actor)
+
+    def verify_audit(self, *, head: str | None = None) -> dict[str, Any]:
+        """Tell whether the audit is as it was written; `head`: as it was shown once, it must still be in the chain.
+
+        Raises:
+            NotPossible: that is no head.
+
+        """
+        try:
+            found = verify(self.store, kept=head)
+        except ValueError as exc:
+            raise NotPossible(str(exc)) from None
+        return {"ok": found.fault is None, **found._asdict()}
 
     def tokens(self) -> list[dict[str, Any]]:
         """Give the API's tokens, without their texts."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from app.operations.base import Base, NotPossible
+from app.operations.base import SEAL_BROKEN, Base, NotPossible
 from app.store.acts import Selection
-from app.store.inbox import person_key
+from app.store.arrival import person_key
+from app.store.sealing import SealBroken
 from app.store.tables import State, Status
 
 if TYPE_CHECKING:
@@ -74,7 +75,10 @@ class Leads(Base):
         return {**found, **_masked(found["lead"], shown=wanted)}
 
     def _lead(self, id_: str) -> dict[str, Any]:
-        found = self._views.show(id_)
+        try:
+            found = self._views.show(id_)
+        except SealBroken as exc:
+            raise NotPossible(SEAL_BROKEN.format(exc)) from None
         if found is None:
             msg = f"There is no lead {id_}."
             raise NotPossible(msg)

@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from app.operations.leads import Leads
 from app.operations.problems import Problems
-from app.store.desk import HOUR_MS
-from app.store.tables import Status, from_ms, iso, to_ms
+from app.store.tables import Status, iso, to_ms
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import date, tzinfo
+    from datetime import tzinfo
 
     from app.store.causes import Waiting
-    from app.store.views import Figures
+    from app.store.figures import Figures
 
 KINDS = ("accepted", "test", "duplicate", "withheld", "quarantined")
 
@@ -38,14 +37,14 @@ class Overview(Leads, Problems):
 
     def _days(self, days: int, zone: tzinfo) -> list[dict[str, Any]]:
         today = self.now().astimezone(zone).date()
-        counted = {today - timedelta(days=ago): dict.fromkeys(KINDS, 0) for ago in range(days - 1, -1, -1)}
-        since = datetime.combine(next(iter(counted)), datetime.min.time(), tzinfo=zone)
-        for row in self._counts.hours(since=to_ms(since)):
+        shown = [today - timedelta(days=ago) for ago in range(days - 1, -1, -1)]
+        counted: list[dict[str, int]] = [dict.fromkeys(KINDS, 0) for _ in shown]
+        midnights = [to_ms(datetime.combine(day, datetime.min.time(), tzinfo=zone)) for day in shown]
+        for row in self._counts.since(midnights):
             kind = "test" if row.test and row.status == Status.ACCEPTED else row.status
-            day = counted.get(_day_of(row.hour, zone))
-            if day is not None and kind in day:
-                day[kind] += row.number
-        return [{"day": day.isoformat(), **numbers} for day, numbers in counted.items()]
+            if kind in KINDS:
+                counted[row.period][kind] += row.number
+        return [{"day": day.isoformat(), **numbers} for day, numbers in zip(shown, counted, strict=True)]
 
     def destinations(self) -> list[dict[str, Any]]:
         """Give a card a destination: how it stands, what waits for it, what it took, calls used of those allowed."""
@@ -84,7 +83,3 @@ class Overview(Leads, Problems):
         """Give the seconds since a worker last gave a sign of life; None: never."""
         seen = self._views.worker_seen_at()
         return None if seen is None else max(0.0, (self._now() - seen) / 1000)
-
-
-def _day_of(hour: int, zone: tzinfo) -> date:
-    return from_ms(hour * HOUR_MS).astimezone(zone).date()

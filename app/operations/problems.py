@@ -48,6 +48,13 @@ class Problems(Base):
         ]
         return own + found + self._removed(rows)
 
+    def problem_count(self) -> int:
+        """How many rows `problems` would give; what waits is not counted for it, so it is quick."""
+        standing = self._views.standing()
+        causes = {key for key, parked in standing.items() if key[0] in self.kinds or not parked}
+        own = [key for key in self._problem_log.open_rows() if key not in causes and _own(key[1])]
+        return len(causes) + len(own) + len(self._unknown())
+
     def _problem(
         self,
         destination: str,
@@ -85,6 +92,8 @@ class Problems(Base):
 
     def _removed(self, rows: Mapping[tuple[str, str], ProblemRow]) -> list[dict[str, Any]]:
         """What waits for destinations that the configuration no longer has."""
+        if not self._unknown():
+            return []
         return [
             self._problem(
                 name, REMOVED, rows.get((name, REMOVED)), since=one.since, leads_waiting=one.number, held=True
@@ -92,6 +101,9 @@ class Problems(Base):
             for name, one in self._views.waiting().items()
             if name not in self.kinds
         ]
+
+    def _unknown(self) -> list[str]:
+        return [name for name in self._views.owed() if name not in self.kinds]
 
     def closed_problems(self, *, before: str | None = None, limit: int = 50) -> list[dict[str, Any]]:
         """What is over, the latest first; `before` is the id of the last one seen."""

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from app.decoding import FORM_TYPES, Rejection, is_json, media_type
 from app.lead import Envelope, Lead
-from app.operations.base import Base, NotPossible
+from app.operations.base import SEAL_BROKEN, Base, NotPossible
+from app.store.sealing import SealBroken
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +38,10 @@ class Quarantine(Base):
         return body
 
     def _quarantined(self, id_: str) -> tuple[str, str, bytes]:
-        found = self._views.body(id_)
+        try:
+            found = self._views.body(id_)
+        except SealBroken as exc:
+            raise NotPossible(SEAL_BROKEN.format(exc)) from None
         if found is None:
             msg = f"Nothing is quarantined under {id_}."
             raise NotPossible(msg)

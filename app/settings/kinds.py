@@ -180,6 +180,15 @@ def check_addresses(values: tuple[str, ...]) -> None:
             raise ValidationError(WRONG)
 
 
+def check_networks(values: tuple[str, ...]) -> None:
+    """Refuse what is neither a network nor an address."""
+    for value in values:
+        try:
+            ip_network(value)
+        except ValueError:
+            raise ValidationError(WRONG) from None
+
+
 def check_growing(values: list[timedelta]) -> None:
     """Refuse lengths of time of which one is not longer than the one before."""
     if any(later <= earlier for earlier, later in zip([timedelta(), *values], values, strict=False)):

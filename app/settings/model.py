@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from datetime import timedelta
+    from ipaddress import IPv4Network, IPv6Network
     from pathlib import Path
 
     from app.settings.secret import Secret
@@ -30,11 +31,28 @@ class Server:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How many a minute each receiver takes; 0: any number."""
+
+    wrong_keys_a_minute: int  # from one address
+    leads_a_minute: int  # with one key
+    requests_a_minute: int  # from one address, of whatever is no lead
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Store:
     """Which database."""
 
     url: str
     password: Secret | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Encryption:
+    """Where the master key is, and the one that it replaces; None: the store's own way."""
+
+    key: Secret | None
+    previous: Secret | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,10 +131,11 @@ class Alerts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """One sender: its live keys and where its leads go by default."""
+    """One sender: its live keys, where its leads go by default, and where they may come from; () is anywhere."""
 
     keys: tuple[Secret, ...]
     destinations: tuple[str, ...]
+    networks: tuple[IPv4Network | IPv6Network, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +154,9 @@ class Settings:
     """The whole configuration; `destinations` holds each table as it stands, for its type's own schema."""
 
     server: Server
+    limits: Limits
     store: Store
+    encryption: Encryption
     privacy: Privacy
     duplicates: Duplicates
     test_leads: TestLeads

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from ipaddress import ip_network
 from typing import Any
 
 from marshmallow import RAISE, Schema, ValidationError, fields, post_load, pre_load, validate, validates_schema
@@ -20,12 +21,13 @@ from app.settings.kinds import (
     check_bind,
     check_domain,
     check_growing,
+    check_networks,
     check_password,
     check_store,
     check_url,
     choice,
 )
-from app.settings.secret import SecretField
+from app.settings.secret import MasterKeyField, SecretField
 
 
 class _Section(Schema):
@@ -54,6 +56,16 @@ class _Server(_Section):
         return model.Server(**data)
 
 
+class _Limits(_Section):
+    wrong_keys_a_minute = Number(60, 0, 1_000_000)
+    leads_a_minute = Number(0, 0, 1_000_000)
+    requests_a_minute = Number(3000, 0, 1_000_000)
+
+    @post_load
+    def _make(self, data: dict[str, Any], **_: object) -> model.Limits:
+        return model.Limits(**data)
+
+
 class _Store(_Section):
     url = fields.String(
         load_default=DEFAULT_STORE,
@@ -65,6 +77,21 @@ class _Store(_Section):
     @post_load
     def _make(self, data: dict[str, Any], **_: object) -> model.Store:
         return model.Store(**data)
+
+
+class _Encryption(_Section):
+    key = MasterKeyField(load_default=None)
+    previous = MasterKeyField(load_default=None)
+
+    @validates_schema
+    def _replaces(self, data: dict[str, Any], **_: object) -> None:
+        if data["previous"] and not data["key"]:
+            msg = "needs `key` beside it: the master key that replaces it"
+            raise ValidationError(msg, "previous")
+
+    @post_load
+    def _make(self, data: dict[str, Any], **_: object) -> model.Encryption:
+        return model.Encryption(**data)
 
 
 class _Privacy(_Section):
@@ -193,10 +220,17 @@ class _Source(_Section):
         metadata={"allowed": 'a list of "env:NAME" or "file:/path"'},
     )
     destinations = TextOrList(required=True)
+    networks = TextOrList(
+        load_default=(),
+        may_be_empty=True,
+        validate=check_networks,
+        metadata={"allowed": 'a list of networks or addresses, such as ["203.0.113.0/24", "2001:db8::/32"]'},
+    )
 
     @post_load
     def _make(self, data: dict[str, Any], **_: object) -> model.Source:
-        return model.Source(keys=tuple(data["keys"]), destinations=data["destinations"])
+        networks = tuple(map(ip_network, data["networks"]))
+        return model.Source(keys=tuple(data["keys"]), destinations=data["destinations"], networks=networks)
 
 
 class _When(_Section):
@@ -229,7 +263,9 @@ class SettingsSchema(_Section):
     """The whole file; every section may be left out."""
 
     server = _section(_Server)
+    limits = _section(_Limits)
     store = _section(_Store)
+    encryption = _section(_Encryption)
     privacy = _section(_Privacy)
     duplicates = _section(_Duplicates)
     test_leads = _section(_TestLeads)

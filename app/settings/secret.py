@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import os
+import re
 import secrets
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from marshmallow import ValidationError, fields
+
+KEY_BYTES = 32
 
 
 class Secret:
@@ -72,9 +77,40 @@ class SecretField(fields.Field[Secret]):
         return read_secret(value)
 
 
+class MasterKeyField(SecretField):
+    """A master key: `env:NAME` or `file:/path` with 32 bytes in base64, or `keyvault:` and a key's address."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Secret:  # noqa: ANN401
+        if isinstance(value, str) and value.startswith("keyvault:"):
+            address = value.removeprefix("keyvault:")
+            if not _VAULT_KEY.fullmatch(address):
+                msg = 'allowed: "keyvault:https://NAME.vault.azure.net/keys/KEY", with /VERSION behind it or without'
+                raise ValidationError(msg)
+            return Secret(address, reference=value)
+        secret = super()._deserialize(value, attr, data, **kwargs)
+        if decode_key(secret.reveal()) is None:
+            msg = f"what {secret.reference} holds is no key: 32 bytes in base64, as `leadwire keys new` prints them"
+            raise ValidationError(msg)
+        return secret
+
+
+# A name, a version of 32 hexadecimal digits: https://learn.microsoft.com/azure/key-vault/general/about-keys-secrets-certificates
+_VAULT_KEY = re.compile(r"https://[A-Za-z0-9.-]+(?::[0-9]{1,5})?/keys/[A-Za-z0-9-]{1,127}(?:/[0-9a-f]{32})?")
+
+
+def decode_key(text: str) -> bytes | None:
+    """Give the 32 bytes of a key in base64, either alphabet, with padding or without; None of anything else."""
+    plain = text.strip().rstrip("=").replace("-", "+").replace("_", "/")
+    try:
+        key = base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    return key if len(key) == KEY_BYTES else None
+
+
 def new_key() -> str:
     """Make a fresh key: 32 random bytes, safe in a URL."""
-    return secrets.token_urlsafe(32)
+    return secrets.token_urlsafe(KEY_BYTES)
 
 
 def write_secret(path: Path, text: str) -> None:

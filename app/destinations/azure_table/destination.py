@@ -12,13 +12,14 @@ from http.client import HTTPException
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from app.destinations.azure_table.errors import culprit, hits_all, read_failure, unreadable
-from app.destinations.azure_table.rows import MAX_ROWS, Row, transactions
+from app.destinations.azure_table.rows import MAX_ROWS, Row, keys_of, transactions
 from app.destinations.azure_table.settings import AzureTableSchema
 from app.destinations.base import (
     CONNECT_TIMEOUT,
     READ_TIMEOUT,
     DeliveryFailed,
     DestinationSchema,
+    Erasure,
     Outcome,
     Parcel,
     Sent,
@@ -32,7 +33,11 @@ if TYPE_CHECKING:
     from azure.core.pipeline import PipelineResponse
     from azure.data.tables import TableClient
 
+    from app.destinations.base import Record
+
     Hook = Callable[[PipelineResponse[Any, Any]], None]
+
+NO_CONTENT = 204
 
 
 def _read_one(client: TableClient, hook: Hook) -> None:
@@ -69,6 +74,32 @@ class AzureTable:
             common = common or next(filter(hits_all, failures), None)
             outcomes.update(result)
         return [outcomes[place] for place in range(len(parcels))]
+
+    def erase(self, records: Sequence[Record]) -> list[Erasure]:
+        """Delete the rows, one call each.
+
+        Raises:
+            DeliveryFailed: what one call met; those before it are deleted, and deleting again does no harm.
+
+        """
+        return [self._erase(record) for record in records]
+
+    def _erase(self, record: Record) -> Erasure:
+        client = self._connected()
+        partition, row = keys_of(record.lead_id, record.received_at).values()
+        answers: list[PipelineResponse[Any, Any]] = []
+
+        def delete(hook: Hook) -> None:
+            def answered(answer: PipelineResponse[Any, Any]) -> None:
+                answers.append(answer)
+                hook(answer)
+
+            client.delete_entity(partition, row, raw_response_hook=answered)
+
+        self._call(delete, fine={"TableNotFound", "ResourceNotFound", "EntityNotFound"})
+        there = bool(answers) and answers[-1].http_response.status_code == NO_CONTENT
+        told = "The row is deleted." if there else "There is no such row."
+        return Erasure(erased=True, told=told)
 
     def check(self) -> str:
         """Read one row's key, then try to change a row that is not there: nothing is left behind.

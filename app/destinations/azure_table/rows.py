@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from datetime import datetime
 
     from app.destinations.base import Parcel
 
@@ -64,6 +65,12 @@ def _text(value: str) -> str:
     return re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]", "\N{REPLACEMENT CHARACTER}", value)
 
 
+def keys_of(lead_id: str, received_at: datetime) -> dict[str, str]:
+    """Give a lead's row its keys; `received_at` is aware."""
+    day = received_at.astimezone(UTC)
+    return {"PartitionKey": _key(f"{day.month}/{day.day}/{day.year}"), "RowKey": _key(lead_id)}
+
+
 def entity_of(parcel: Parcel, limit: int = MAX_UNITS) -> dict[str, str | bool]:
     """Make a lead's row: Microsoft's columns always there as text, ours where there is something to say.
 
@@ -97,8 +104,7 @@ def entity_of(parcel: Parcel, limit: int = MAX_UNITS) -> dict[str, str | bool]:
         "Source": parcel.source,
     }
     columns = {name: clip(_text(value), limit) for name, value in {**theirs, **ours}.items() if value is not None}
-    keys = {"PartitionKey": _key(f"{day.month}/{day.day}/{day.year}"), "RowKey": _key(parcel.lead_id)}
-    return {**keys, **columns, "IsTest": parcel.test}
+    return {**keys_of(parcel.lead_id, day), **columns, "IsTest": parcel.test}
 
 
 class Row(NamedTuple):
@@ -125,17 +131,33 @@ def row_of(place: int, parcel: Parcel) -> Row:
         limit //= 2
 
 
+class _Call:
+    """Rows of one partition on their way into one call."""
+
+    def __init__(self) -> None:
+        self.rows: list[Row] = []
+        self._names: set[str] = set()
+        self._size = 0
+
+    def takes(self, row: Row) -> bool:
+        """Put a row in, if it may go with the others."""
+        if self.rows and (len(self.rows) == MAX_ROWS or self._size + row.size > MAX_BYTES or row.name in self._names):
+            return False
+        self.rows.append(row)
+        self._names.add(row.name)
+        self._size += row.size
+        return True
+
+
 def transactions(parcels: Iterable[Parcel]) -> list[list[Row]]:
     """Sort parcels into what the service takes in one call: one partition, each row once, not too many or too large."""
-    done: list[list[Row]] = []
-    current: dict[str | bool, list[Row]] = {}
+    done: list[_Call] = []
+    current: dict[str | bool, _Call] = {}
     for place, parcel in enumerate(parcels):
         row = row_of(place, parcel)
         day = row.entity["PartitionKey"]
-        group = current.get(day, [])
-        full = len(group) == MAX_ROWS or sum(one.size for one in group) + row.size > MAX_BYTES
-        if not group or full or row.name in {one.name for one in group}:
-            group = current[day] = []
-            done.append(group)
-        group.append(row)
-    return done
+        if day not in current or not current[day].takes(row):
+            current[day] = _Call()
+            current[day].takes(row)
+            done.append(current[day])
+    return [call.rows for call in done]

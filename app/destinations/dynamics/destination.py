@@ -12,11 +12,11 @@ import uuid
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from app.destinations.base import CONNECT_TIMEOUT, DeliveryFailed, DestinationSchema, Postponed, Sent, Usage
+from app.destinations.base import CONNECT_TIMEOUT, DeliveryFailed, DestinationSchema, Erasure, Postponed, Sent, Usage
 from app.destinations.dynamics.batch import Operation, read_batch, write_batch
 from app.destinations.dynamics.check import check_all
 from app.destinations.dynamics.columns import columns_of
-from app.destinations.dynamics.errors import BATCH_REFUSED, INCOMPLETE, SAME_KEY, read_failure, unreadable
+from app.destinations.dynamics.errors import BATCH_REFUSED, INCOMPLETE, NOT_THERE, SAME_KEY, read_failure, unreadable
 from app.destinations.dynamics.pace import REQUESTS, Pace
 from app.destinations.dynamics.settings import DynamicsSchema
 from app.destinations.dynamics.web import SignInFailed, Web
@@ -24,7 +24,7 @@ from app.destinations.dynamics.web import SignInFailed, Web
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from app.destinations.base import Outcome, Parcel, Tools
+    from app.destinations.base import Outcome, Parcel, Record, Tools
     from app.destinations.dynamics.batch import Answer
 
 _CREATED = {201, 204}
@@ -78,6 +78,26 @@ class Dynamics:
         rest = len(parcels) - len(outcomes)
         wait = timedelta(seconds=self._pace.wait(min(rest, self._together) + 1))
         return [*outcomes, *[Postponed(self._tools.now() + wait)] * rest]
+
+    def erase(self, records: Sequence[Record]) -> list[Erasure]:
+        """Delete the leads, one call each; the user needs the privilege prvDeleteLead.
+
+        Raises:
+            DeliveryFailed: what one call met; those before it are deleted, and deleting again does no harm.
+
+        """
+        deadline = time.monotonic() + self.patience
+        return [self._erase(record, deadline) for record in records]
+
+    def _erase(self, record: Record, deadline: float) -> Erasure:
+        path, timeout = f"/leads({uuid.UUID(record.delivery_id)})", (self.connect_timeout, self.read_timeout)
+        try:
+            self._web.call("DELETE", path, timeout=timeout, deadline=deadline)
+        except DeliveryFailed as failed:
+            if failed.code != NOT_THERE:
+                raise
+            return Erasure(erased=True, told="There is no such lead.")
+        return Erasure(erased=True, told="The lead is deleted. What was made of it, such as a contact, is not.")
 
     @property
     def usage(self) -> Usage:

@@ -26,6 +26,7 @@ LEAD_TABLE_MISSING = "dynamics-lead-table-missing"
 
 NO_PRIVILEGE = "0x80040220"  # PrivilegeDenied
 SAME_KEY = "0x80040237"  # a record with this primary key is there
+NOT_THERE = "0x80040217"  # no record has this key
 PRIVILEGE_CODES = {NO_PRIVILEGE, "0x80048306"}
 
 _HEX = re.compile(r"\b0x8[0-9a-f]{7}\b", re.IGNORECASE)

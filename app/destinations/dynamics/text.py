@@ -55,9 +55,14 @@ def shorten(text: str, limit: int) -> str:
 def clean(text: str, *, lines: bool) -> str:
     """Take out what Dataverse refuses (0x80040278) or JSON can't carry; one line unless `lines` are to be kept."""
     if not lines:
-        return " ".join("".join(" " if _refused(char) else char for char in text).split())
-    kept = text.replace("\r\n", "\n").replace("\r", "\n")
-    return "".join(" " if _refused(char) and char not in "\n\t" else char for char in kept).strip()
+        return " ".join(_blanked(text, but="").split())
+    return _blanked(text.replace("\r\n", "\n").replace("\r", "\n"), but="\n\t").strip()
+
+
+def _blanked(text: str, *, but: str) -> str:
+    if text.isprintable():  # nearly every text, and known without looking at each letter here
+        return text
+    return "".join(" " if _refused(char) and char not in but else char for char in text)
 
 
 def _refused(char: str) -> bool:

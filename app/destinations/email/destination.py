@@ -7,7 +7,7 @@ from collections import deque
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from app.destinations.base import DeliveryFailed, Postponed, Sent, Usage, http_session
+from app.destinations.base import DeliveryFailed, Erasure, Postponed, Sent, Usage, http_session
 from app.destinations.email.graph import GraphTransport
 from app.destinations.email.settings import EmailSchema
 from app.destinations.email.smtp import SmtpTransport
@@ -15,12 +15,12 @@ from app.destinations.email.text import Letter, Section, Writer
 from app.destinations.entra import EntraToken
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     import requests
 
-    from app.destinations.base import DestinationSchema, Outcome, Parcel, Tools
+    from app.destinations.base import DestinationSchema, Outcome, Parcel, Record, Tools
 
 HOUR = timedelta(hours=1)
 MAILS_AN_HOUR = 10  # to customers' leads, beyond which they come together
@@ -100,6 +100,18 @@ class Email:
         )
 
     def send(self, parcels: Sequence[Parcel]) -> Sequence[Outcome]:
+        """Mail all that `sending` does.
+
+        Raises:
+            DeliveryFailed: connecting or signing in failed; nothing was sent.
+
+        """
+        outcomes: dict[str, Outcome] = {}
+        for some in self.sending(parcels):
+            outcomes |= some
+        return [outcomes[parcel.delivery_id] for parcel in parcels]
+
+    def sending(self, parcels: Sequence[Parcel]) -> Iterator[Mapping[str, Outcome]]:
         """Mail each parcel by itself while the hour has room, else all in one digest, else ask for them later.
 
         Raises:
@@ -112,10 +124,32 @@ class Email:
         posts = [(self._writer.letter(parcel, now=now), [parcel]) for parcel in singles + tests]
         if together:
             posts.insert(0, (self._writer.digest(together, now=now), together))
-        outcomes = self._posted(posts, alone=until is None)
-        self._count(outcomes, singles=singles, together=together, now=now)
-        later = Postponed(until or now)
-        return [outcomes.get(parcel.delivery_id, later) for parcel in parcels]
+        left: dict[str, Outcome] = {parcel.delivery_id: Postponed(until or now) for parcel in parcels}
+        try:
+            for mine, outcome in self._posted(posts):
+                if isinstance(outcome, Sent):
+                    self._count(mine, digest=mine is together, now=now)
+                yield {parcel.delivery_id: outcome for parcel in mine}
+                for parcel in mine:
+                    del left[parcel.delivery_id]
+        except DeliveryFailed as failed:
+            if until is None:
+                raise
+            left |= {parcel.delivery_id: failed for _, mine in posts for parcel in mine if parcel.delivery_id in left}
+        if left:
+            yield left
+
+    def erase(self, records: Sequence[Record]) -> Sequence[Erasure]:
+        """Say that mails can't be called back; those that only link here have nothing personal."""
+        people = ", ".join(self._settings["to"])
+        told = f"A mail can't be called back: delete it in the mailboxes of {people}."
+        linked = self._settings["personal_data"] != "include"
+        one = (
+            Erasure(erased=True, told="The mail had a link and nothing personal.")
+            if linked
+            else Erasure(erased=False, told=told)
+        )
+        return [one] * len(records)
 
     def addressed(self, to: Sequence[str]) -> Email:
         """Make another of the same settings that writes to these people."""
@@ -175,41 +209,24 @@ class Email:
         start = self._pace.digest_at(now)
         return ([], customers, None) if start <= now else ([], [], start)
 
-    def _posted(self, posts: list[tuple[Letter, list[Parcel]]], *, alone: bool) -> dict[str, Outcome]:
-        """Give the outcome of each delivery that was tried; `alone`: a failure of all may be raised as one."""
-        try:
-            given = self._delivered([letter for letter, _ in posts])
-        except DeliveryFailed as failed:
-            if alone:
-                raise
-            given = [failed] * len(posts)
-        return {
-            parcel.delivery_id: outcome
-            for (_, parcels), outcome in zip(posts, given, strict=False)  # shorter when patience ran out
-            for parcel in parcels
-        }
-
-    def _delivered(self, letters: list[Letter]) -> list[Outcome]:
-        outcomes: list[Outcome] = []
-        if not letters:
-            return outcomes
-        start, broken = time.monotonic(), None
+    def _posted(self, posts: list[tuple[Letter, list[Parcel]]]) -> Iterator[tuple[list[Parcel], Outcome]]:
+        """Hand letters over and give what became of each, until all are gone or patience ran out."""
+        if not posts:
+            return
+        start, broken, tried = time.monotonic(), None, 0
         with self._transport().connected() as post:
-            for letter in letters:
-                if broken is None and outcomes and time.monotonic() - start > self.patience:
-                    break
+            for letter, mine in posts:
+                if broken is None and tried and time.monotonic() - start > self.patience:
+                    return
                 outcome, broken = (broken, broken) if broken else post(letter)
-                outcomes.append(outcome)
-        return outcomes
+                tried += 1
+                yield mine, outcome
 
-    def _count(
-        self, outcomes: dict[str, Outcome], *, singles: list[Parcel], together: list[Parcel], now: datetime
-    ) -> None:
-        for parcel in singles:
-            if isinstance(outcomes.get(parcel.delivery_id), Sent):
-                self._pace.mailed(now)
-        if together and isinstance(outcomes.get(together[0].delivery_id), Sent):
+    def _count(self, mine: list[Parcel], *, digest: bool, now: datetime) -> None:
+        if digest:
             self._pace.digested(now)
+        elif not mine[0].test:
+            self._pace.mailed(now)
 
     def _transport(self) -> Transport:
         """Make the transport at its first use: sessions belong to the lane's thread."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from app.destinations.base import DeliveryFailed, Postponed, Sent, Usage, http_session
 from app.destinations.salesforce.check import problems, remarks
 from app.destinations.salesforce.describe import LeadObject, read_describe
+from app.destinations.salesforce.erasing import NOT_THERE, delete
 from app.destinations.salesforce.errors import ABOUT_FIELDS
 from app.destinations.salesforce.lookup import Lookup
 from app.destinations.salesforce.outcomes import outcomes_of
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     import requests
 
-    from app.destinations.base import DestinationSchema, Outcome, Parcel, Tools
+    from app.destinations.base import DestinationSchema, Erasure, Outcome, Parcel, Record, Tools
 
 MAX_RECORDS = 200  # a collection
 MAX_BYTES = 4_000_000  # a call; the API takes about 6 MB
@@ -77,6 +78,20 @@ class Salesforce:
         outcomes |= self._written(left, lead, api)
         self._judge(outcomes)
         return [outcomes[parcel.delivery_id] for parcel in parcels]
+
+    def erase(self, records: Sequence[Record]) -> list[Erasure]:
+        """Delete the leads, looking for those whose record id is not known; the user needs the right to delete leads.
+
+        Raises:
+            DeliveryFailed: a call failed; deleting again does no harm.
+
+        """
+        api = self._connected()
+        unknown = [one.delivery_id for one in records if one.remote_id is None]
+        there = Lookup(self._settings, api, now=self._now).find(unknown, self._described(api)) if unknown else {}
+        names = [one.remote_id or there.get(one.delivery_id) for one in records]
+        done = delete(api, list(dict.fromkeys(name for name in names if name)))
+        return [done[name] if name else NOT_THERE for name in names]
 
     @property
     def usage(self) -> Usage | None:
