@@ -8,6 +8,7 @@ pytest_plugins = [
     "tests.parts.browser",
     "tests.parts.postgres",
     "tests.parts.server",
+    "tests.parts.hosts",  # after the server, of which a host is one
     "tests.parts.smtp",
 ]
 

@@ -11,7 +11,7 @@ from app.lead import Lead
 from app.retry import Verdict
 from app.store.alerts import AlertQueue
 from app.store.problems import ProblemLog
-from app.store.tables import meta
+from app.store.tables import inbox, meta
 from tests.parts.alerting import (
     Clock,
     alert_settings,
@@ -586,6 +586,21 @@ def test_a_receiver_watches_only_while_no_worker_is_seen_and_says_so(world):
     assert not world.look()
     world.restart()
     assert world.look(), "the receiver has let go of the watch"
+    assert world.hook.kinds() == ["opened", "recovered"]
+
+
+def test_what_no_worker_can_sort_in_is_told_and_over_once_it_is_gone(world):
+    id_ = f"{NOW >> 16:08x}-{NOW & 0xFFFF:04x}-7000-8000-000000000001"
+    with world.store.write() as connection:
+        connection.execute(inbox.insert().values(id=id_, arrival=b"of a later version"))
+    world.look(minutes=4)
+    assert world.hook.told() == []
+    world.look(minutes=2)
+    assert world.hook.told() == [("opened", None, "leadwire.unsorted")]
+    assert id_ in world.hook.got[0]["text"]
+    with world.store.write() as connection:
+        connection.execute(inbox.delete())
+    world.look(minutes=1)
     assert world.hook.kinds() == ["opened", "recovered"]
 
 

@@ -40,6 +40,7 @@ class Site:
     def __init__(self, folder, url, more=""):
         config = folder / "leadwire.toml"
         config.write_text(
+            "[limits]\nwrong_keys_a_minute = 0\n"
             f'[server]\nbind = "127.0.0.1:9"\n[store]\nurl = "{url}"\n[console]\nenabled = false\n{more}\n'
             '[sources.marketplace]\nkeys = ["env:KEY_A"]\n'
             f'[destinations.archive]\ntype = "file"\npath = "{folder}/leads.jsonl"\n'
@@ -654,7 +655,7 @@ def test_a_store_that_is_away_is_said_as_503(tmp_path, monkeypatch, sqlite_url):
 def test_a_fault_of_ours_is_said_and_nothing_of_the_request_is_logged(lite, capsys):
     id_ = lite.lead()
     with lite.store.write() as connection:
-        connection.execute(sa.text("UPDATE receipts SET lead = '{someone@contoso.com'"))
+        connection.execute(sa.text("UPDATE receipts SET unsealed = '{someone@contoso.com', data_key = NULL"))
     assert_problem(lite.ask("GET", f"/leads/{id_}"), 500)
     assert not PERSONAL.search("".join(capsys.readouterr()))
 
@@ -682,6 +683,7 @@ def test_every_verb_of_operations_is_an_endpoint(lite):
         "see_configured": "replay",
         "find_person": "erase",
         "person_mark": "search_leads",
+        "problem_count": "overview",
         "quarantined_count": "overview",
         "worker_silent_for": "overview",
     }

@@ -7,13 +7,13 @@ import socket
 import threading
 import time
 from datetime import timedelta
-from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
 from app.destinations.azure_table.rows import CLIPPED
 from app.destinations.base import DeliveryFailed, Sent
 from tests.parts.azurite import KEY, NOON, connection_string, free_port, parcel
+from tests.standins.identity import ManagedIdentity, managed_identity
 
 
 @pytest.fixture
@@ -256,65 +256,48 @@ def test_a_certificate_of_an_unknown_ca_is_told(azurite_tls, table_at):
 
 
 @pytest.fixture
-def managed_identity(monkeypatch):
-    """A stand-in for the token endpoint that App Service gives its apps; the test sets what it answers."""
+def identity(monkeypatch):
+    """Its tokens are good for `valid_for` seconds."""
 
-    class Identity(BaseHTTPRequestHandler):
-        status, valid_for, asked = 200, 3600, 0
+    def token(_):
+        now = int(time.time())
+        claims = {"aud": "https://storage.azure.com", "iss": "https://sts.windows.net/contoso/", "iat": now - 7200}
+        claims |= {"nbf": now - 7200, "exp": now + made.valid_for}
+        parts = [base64.urlsafe_b64encode(json.dumps(one).encode()) for one in ({"alg": "RS256"}, claims)]
+        text = b".".join([*parts, b"c2ln"]).replace(b"=", b"").decode()
+        return {"access_token": text, "expires_on": str(now + 3600)}
 
-        def do_GET(self):
-            Identity.asked += 1
-            now = int(time.time())
-            claims = {"aud": "https://storage.azure.com", "iss": "https://sts.windows.net/contoso/", "iat": now - 7200}
-            claims |= {"nbf": now - 7200, "exp": now + Identity.valid_for}
-            parts = [base64.urlsafe_b64encode(json.dumps(one).encode()) for one in ({"alg": "RS256"}, claims)]
-            token = b".".join([*parts, b"c2ln"]).replace(b"=", b"").decode()
-            body = {"access_token": token, "expires_on": str(now + 3600), "resource": "r", "token_type": "Bearer"}
-            text = json.dumps(body if Identity.status == 200 else {"statusCode": Identity.status, "message": "no"})
-            self.send_response(Identity.status)
-            self.send_header("Content-Type", "application/json")
-            self.end_headers()
-            self.wfile.write(text.encode())
-
-        def log_message(self, *args):
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Identity) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        monkeypatch.setenv("IDENTITY_ENDPOINT", f"http://127.0.0.1:{server.server_port}/token")
-        monkeypatch.setenv("IDENTITY_HEADER", "header-secret")
-        monkeypatch.setenv("AZURE_TOKEN_CREDENTIALS", "ManagedIdentityCredential")
-        yield Identity
-        server.shutdown()
-        thread.join()
+    made = ManagedIdentity(token)
+    made.valid_for = 3600
+    with managed_identity(made, monkeypatch):
+        yield made
 
 
 def by_identity(azurite_tls, table_at):
     return table_at(account_url=azurite_tls.account_url, credential="default", ca_bundle=azurite_tls.ca_bundle)
 
 
-def test_a_managed_identity_signs_in_without_a_key(azurite_tls, table_at, managed_identity, rows_of):
+def test_a_managed_identity_signs_in_without_a_key(azurite_tls, table_at, identity, rows_of):
     table = by_identity(azurite_tls, table_at)
     assert table.check().startswith("account devstoreaccount1, table Leads")
     assert table.send([parcel(1)]) == [Sent("9:2F28:2F2018/lead-001")]
     assert list(rows_of(azurite_tls, table)) == ["lead-001"]
-    assert managed_identity.asked == 1
+    assert identity.asked == 1
 
 
-def test_a_token_that_the_service_refuses_is_told_in_its_words(azurite_tls, table_at, managed_identity):
-    managed_identity.valid_for = -60
+def test_a_token_that_the_service_refuses_is_told_in_its_words(azurite_tls, table_at, identity):
+    identity.valid_for = -60
     table = by_identity(azurite_tls, table_at)
     assert failure(table.send([parcel(1)])[0]) == ("AuthenticationFailed", 403)
 
 
-def test_no_token_is_a_failure_to_sign_in(azurite_tls, table_at, managed_identity):
-    managed_identity.status = 500
+def test_no_token_is_a_failure_to_sign_in(azurite_tls, table_at, identity):
+    identity.status = 500
     table = by_identity(azurite_tls, table_at)
     [outcome] = table.send([parcel(1)])
     assert failure(outcome) == ("ClientAuthenticationError", None)
     assert "header-secret" not in outcome.detail
-    assert managed_identity.asked == 1
+    assert identity.asked == 1
 
 
 def test_an_impossible_choice_of_credentials_is_a_failure_and_no_crash(azurite_tls, table_at, monkeypatch):

@@ -7,8 +7,9 @@ import pytest
 from click.testing import CliRunner
 
 from app.cli import main
+from tests.parts.commands import commands
 
-COMMANDS = {name: command for name, command in main.commands.items() if not isinstance(command, click.Group)}
+COMMANDS = {name: command for name, command in commands().items() if not isinstance(command, click.Group)}
 CONFIG = '[sources.marketplace]\nkeys = ["env:KEY_A"]\n'
 
 

@@ -6,7 +6,7 @@ from app.store.desk import problems
 from app.store.problems import Evidence, ProblemLog
 from app.store.tables import deliveries
 from tests.parts import desk as console
-from tests.parts.arrivals import MINUTE, NOW, arrival, dead, held, keep, rows, settle
+from tests.parts.arrivals import MINUTE, NOW, arrival, dead, failed, held, keep, rows, settle
 
 desk = console.desk  # fixtures are found by their names
 
@@ -159,3 +159,27 @@ def test_the_row_of_a_cause_is_opened_once_however_often_it_fails(desk):
     with desk.store.read() as connection:
         assert connection.execute(sa.select(sa.func.count()).select_from(problems)).scalar() == 1
     assert desk.operations.problems()[0]["evidence"] == "try 4"
+
+
+def test_the_menu_counts_every_kind_of_problem_once(desk):
+    """Parked, refused, tried again, parked but removed from the configuration, and Leadwire's own."""
+
+    def counted():
+        assert desk.operations.problem_count() == len(desk.operations.problems())
+        return desk.operations.problem_count()
+
+    assert counted() == 0
+    keep(desk.store, *(arrival(number, to=("table", "crm", "gone")) for number in range(1, 4)))
+    assert counted() == 1  # `gone` is not configured
+    settle(desk.store, dead, destination="crm", limit=1)
+    settle(desk.store, lambda claim: failed(claim, due=NOW + 5), destination="crm", limit=1)
+    settle(desk.store, held, limit=1)
+    assert counted() == 4
+    settle(desk.store, held, destination="gone", limit=1)
+    assert counted() == 4
+    with desk.store.write() as connection:
+        ProblemLog(desk.store).noted(connection, "", Evidence(code="leadwire.no-worker"), now=NOW)
+        ProblemLog(desk.store).noted(connection, "table", Evidence(code=CODE), now=NOW)
+    assert counted() == 5
+    number = desk.operator().get("/console/problems").read("//nav//a[contains(@href, '/console/problems')]")
+    assert any("5" in one for one in number), number

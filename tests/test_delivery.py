@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 
 from app.catalogue import Catalogue, shipped_folder
@@ -12,8 +13,9 @@ from app.destinations.base import DeliveryFailed, Postponed, Sent, Usage
 from app.lead import Lead
 from app.retry import horizon
 from app.store import StoreUnavailable, open_store
+from app.store.arrival import Arrival
 from app.store.counts import Counts
-from app.store.inbox import Arrival, Inbox
+from app.store.inbox import Inbox
 from app.store.outbox import Outbox
 from app.store.problems import ProblemLog
 from app.store.searching import Filter
@@ -79,7 +81,7 @@ class World:
             id=id_, received_at=to_ms(self.at), source="marketplace", status=Status.ACCEPTED,
             lead=Lead(**PERSON), destinations=("crm",),
         )  # fmt: skip
-        self.inbox.put(replace(arrival, **more))
+        self.inbox.put(msgspec.structs.replace(arrival, **more))
         return id_
 
     def step(self, **later):
@@ -290,6 +292,42 @@ def test_a_worker_that_slept_past_its_lease_records_nothing(world, capfd):
     assert "lease lost" in capfd.readouterr().out
 
 
+def test_a_worker_that_slept_past_its_lease_before_sending_sends_nothing(world, capfd):
+    world.lead()
+    moments = iter([START, START + timedelta(seconds=180)])
+    replace(world.lane, now=lambda: next(moments)).step()
+    assert world.destination.calls == []
+    assert "lease.lost" in capfd.readouterr().out
+    world.step(seconds=180)
+    assert len(world.destination.calls) == 1
+
+
+class Steps(Scripted):
+    """A destination that tells each outcome before it goes on; `between` is called then."""
+
+    def sending(self, parcels):
+        for parcel in parcels:
+            self.calls.append(parcel.lead_id)
+            yield {parcel.delivery_id: Sent()}
+            self.between()
+
+
+def test_what_a_destination_tells_step_by_step_is_recorded_before_it_goes_on(world):
+    steps, seen = Steps(), []
+    ids = [world.lead(), world.lead()]
+    steps.between = lambda: seen.append([world.state(id_) for id_ in ids])
+    replace(world.lane, destination=steps).step()
+    assert seen == [["sent", "sending"]]
+    assert [world.state(id_) for id_ in ids] == ["sent", "sent"]
+
+
+def test_a_worker_that_slept_past_its_lease_between_two_steps_goes_no_further(world):
+    ids = [world.lead(), world.lead()]
+    moments = iter([START, START, START, START + timedelta(seconds=180)])
+    replace(world.lane, destination=Steps(), now=lambda: next(moments)).step()
+    assert [world.state(id_) for id_ in ids] == ["sent", "sending"]
+
+
 def test_one_line_is_logged_an_attempt_with_ids_code_and_decision_and_nobody_in_it(world, capfd):
     world.fails("ENOSPC", detail="no space for zaphkiel@contoso.com")
     id_ = world.lead()
@@ -318,10 +356,10 @@ def test_a_result_is_written_down_once_the_store_is_back(world, monkeypatch):
     lost = iter([True, True, False])
     write = world.store.write
 
-    def flaky():
+    def flaky(**how):
         if world.destination.calls and next(lost, False):
             raise StoreUnavailable
-        return write()
+        return write(**how)
 
     monkeypatch.setattr(world.store, "write", flaky)
     id_ = world.lead()
@@ -414,3 +452,16 @@ def test_an_adapter_that_cannot_tell_its_usage_loses_no_result(world, capfd):
     logged = "".join(capfd.readouterr())
     assert "destination.crashed" in logged
     assert PERSON["email"] not in logged
+
+
+def test_a_large_batch_is_recorded_in_groups_and_a_hold_in_it_parks_the_lane_whatever_else_arrived(world):
+    """Senders wait behind each transaction of ours."""
+    ids = [world.lead() for _ in range(250)]
+    world.destination.max_batch = 250
+    world.destination.answer = lambda parcels: [
+        Sent("record-1") if parcel.lead_id != ids[-1] else DeliveryFailed("EACCES") for parcel in parcels
+    ]
+    world.step()
+    assert [world.state(id_) for id_ in ids] == ["sent"] * 249 + ["held"]
+    assert len(world.destination.calls) == 1
+    assert world.figures().sent == 249

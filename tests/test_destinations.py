@@ -271,7 +271,7 @@ def test_a_system_that_hangs_up_is_a_failure_without_a_person_in_it(case, make, 
         destination = make(case.pointing_at(port))
         failed = failure(lambda: destination.send(parcels(1))[0])
     said = f"{failed!s} {failed!r} {capfd.readouterr()} {caplog.text}".lower()
-    assert failed.code.startswith("network.")
+    assert failed.code in {"network.interrupted", "network.timeout"}  # no certificate is at fault
     for value in CANARY.values():
         assert value.lower() not in said
 

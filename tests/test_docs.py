@@ -24,12 +24,13 @@ from app.destinations import REGISTRY
 from app.destinations.base import DeliveryFailed, Sent, Tools
 from app.settings import find_config, load_settings
 from app.settings.schema import SettingsSchema
-from app.web import api, make_app
+from app.web import api, make_app, receive
 from app.web.api.application import make_api
 from app.web.console.entra import ROLES
 from app.wiring import Wiring, utc_now
 from tests.parts import unavailable
 from tests.parts.azurite import parcel
+from tests.parts.commands import commands
 from tests.parts.server import Server
 
 ROOT = Path(__file__).parents[1]
@@ -50,7 +51,7 @@ ELSEWHERE = {
     "docker build": ("scripts/check_dockerfile.py", '"RUN"'),
     "docker run": ("scripts/check_dockerfile.py", "ENTRYPOINT"),
 }
-ID = re.compile(r'"(?:quarantine_)?id": "([0-9a-f-]{36})"')
+ID = re.compile(r'"(?:quarantine_)?id": ?"([0-9a-f-]{36})"')
 LOOKING = re.compile(r"leadwire (leads|show|problems|quarantine)\b|^tail |/(healthz|readyz|metrics)$")
 SHIPPED_ADDRESS = "127.0.0.1:8080"
 PATIENCE = 15  # seconds until what a command promises must be there
@@ -214,15 +215,15 @@ def test_every_make_target_that_a_page_names_exists(page):
     assert named <= targets
 
 
-def _commands(group, path="leadwire"):
-    for name, command in group.commands.items():
+def _commands(known, path="leadwire"):
+    for name, command in known.items():
         if isinstance(command, click.Group):
-            yield from _commands(command, f"{path} {name}")
-        else:
+            yield from _commands(command.commands, f"{path} {name}")
+        if not isinstance(command, click.Group) or (command.invoke_without_command and "list" not in command.commands):
             yield f"{path} {name}", command
 
 
-COMMANDS = dict(_commands(main))
+COMMANDS = dict(_commands(commands()))
 ROWS = dict(re.findall(r"^\| `(leadwire [a-z -]+)` \| (.*) \|$", README, flags=re.MULTILINE))
 GIVEN_TO_ALL = {"--help", "--json"}
 LIKE_REPLAY = {"--destination", "--code", "--since", "--dry-run", "--why"}
@@ -269,7 +270,8 @@ def test_every_setting_that_a_page_names_exists(page):
     for section, rest, key in re.findall(r"`\[{1,2}([a-z_]+)([^\]`]*)\]{1,2}(?: ([a-z_]+))?", PAGES[page].read_text()):
         assert section in sections, section
         if key and not rest:
-            assert key in sections[section].schema.fields, f"[{section}] {key}"
+            each = getattr(sections[section], "value_field", sections[section])  # of sources there are many, by name
+            assert key in each.schema.fields, f"[{section}] {key}"
 
 
 def _is_configuration(block):
@@ -319,7 +321,7 @@ def test_the_readme_names_every_metric_and_no_other(wiring):
 
 def test_the_pages_name_every_address_that_a_proxy_has_to_pass(wiring):
     rules = {"/" + rule.rule.split("/")[1] for rule in make_app(wiring).url_map.iter_rules()}
-    served = {*rules, api.PREFIX, api.DOCUMENT} - FOR_WATCHING
+    served = {*rules, receive.PATHS[0], api.PREFIX, api.DOCUMENT} - FOR_WATCHING
     told = next(part for part in README.split("\n\n") if part.startswith("Let it pass"))
     assert set(re.findall(r"`(/[\w./]+)`", told)) == served
     behind = next(line for line in CONSOLE.splitlines() if line.startswith("- It passes"))

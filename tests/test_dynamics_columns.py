@@ -2,7 +2,6 @@
 
 import json
 import re
-from dataclasses import fields
 
 import pytest
 from hypothesis import given
@@ -48,7 +47,7 @@ def test_a_customers_lead_is_readable_in_every_column():
 
 def test_a_lead_of_three_fields_has_only_what_it_has():
     """As Office add-ins send it: no company, no phone, no offer."""
-    bare = dict.fromkeys(one.name for one in fields(Lead) if one.name not in {"campaign", "extra"})
+    bare = dict.fromkeys(set(Lead.__struct_fields__) - {"campaign", "extra"})
     found = written(**bare | {"first_name": "Some", "email": "someone@contoso.com"})
     assert found.pop("description").startswith("Received: ")
     assert found == {

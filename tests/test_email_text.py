@@ -2,7 +2,6 @@
 
 import base64
 import re
-from dataclasses import fields
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
 from email.header import decode_header, make_header
@@ -10,6 +9,7 @@ from email.header import decode_header, make_header
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import fields
 
 from app.destinations.base import Parcel
 from app.destinations.email.text import SUPPORT, Writer, impersonal, tidy

@@ -154,6 +154,15 @@ def test_names_are_found_word_by_word_and_together(part, template):
     assert part.casefold() not in kept.casefold()
 
 
+@pytest.mark.parametrize(
+    "written",
+    ["M?ller", "M\ufffdller", "M ller", "Mller", "MÃ¼ller", "Mueller", "MUELLER", "K?se-Gr??e", "KÃ¤se-GrÃ¶ÃŸe"],
+)
+def test_a_name_is_found_though_the_system_knows_fewer_letters(written):
+    leads = [Lead(first_name="Zoë", last_name="Müller", company="Käse-Größe")]
+    assert scrubbed(f"No lead of {written}, sorry", leads=leads) == "No lead of […], sorry"
+
+
 def test_everybody_of_the_batch_is_hidden_whoevers_failure_it_is():
     leads = [Lead(last_name=f"Quill{letter}feather") for letter in "abcdefgh"]
     kept = scrubbed(" ".join(f"{lead.last_name} is invalid." for lead in leads), leads=leads)

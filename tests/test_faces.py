@@ -11,7 +11,7 @@ from string import Template
 import pytest
 from click.testing import CliRunner
 
-from app.cli import Context, main
+from app.cli import Context
 from app.lead import Lead
 from app.operations import Operations
 from app.store.acts import Who
@@ -19,6 +19,7 @@ from app.store.desk import checks, problems
 from app.store.problems import Evidence, ProblemLog
 from app.store.tables import audit, deliveries, lanes, quarantine, receipts
 from tests.parts.arrivals import DAY, NOW, arrival, dead, id_of, keep, result, rows, settle, unreadable
+from tests.parts.commands import commands
 from tests.parts.desk import KEY, PASSWORD, Desk
 
 ROOT = Path(__file__).parents[1]
@@ -32,6 +33,9 @@ EXCEPT = {
     ("destinations", "command line"): "part of the overview",
     ("quarantined_count", "command line"): "part of the overview",
     ("quarantined_count", "API"): "part of the overview",
+    ("problem_count", "command line"): "part of the overview",
+    ("problem_count", "API"): "part of the overview",
+    ("reconcile", "console"): "its answer is line numbers of a file that lies beside the command line",
     ("explain", "command line"): "asks the catalogue itself: an error is explained where no configuration is, too",
 }
 LEAD = '{"UserDetails": {"FirstName": "Some", "LastName": "One", "Email": "someone@contoso.com"}, "LeadSource": "x"}'
@@ -212,7 +216,7 @@ class Faces:
         context = Context(None)
         context.wiring = self.wiring  # with the clock that the other faces have
         name, *arguments = self.named(words)
-        done = CliRunner().invoke(main.commands[name], [*arguments, "--json"], obj=context, input=text)
+        done = CliRunner().invoke(commands()[name], [*arguments, "--json"], obj=context, input=text)
         assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
         return done.exit_code, json.loads(done.stdout)
 

@@ -84,6 +84,19 @@ def test_a_redelivered_lead_is_not_written_again(made, tmp_path):
     assert [line["id"] for line in lines(tmp_path)] == ["lead-001", "lead-002", "lead-003"]
 
 
+def test_a_lead_whose_lease_is_over_is_looked_for_first(made, tmp_path):
+    """A worker slept between its claim and the file's lock, and another delivered meanwhile."""
+    from dataclasses import replace
+    from datetime import UTC, datetime, timedelta
+
+    now = datetime(2026, 11, 20, 12, tzinfo=UTC)
+    woken = File("archive", {"path": str(tmp_path / "var/leads.jsonl")}, Tools(now=lambda: now, public_url=""))
+    made().send([parcel(1)])
+    assert woken.send([replace(parcel(1), leased_until=now), replace(parcel(2), leased_until=now)]) == [Sent()] * 2
+    assert [line["id"] for line in lines(tmp_path)] == ["lead-001", "lead-002"]
+    assert woken.send([replace(parcel(3), leased_until=now + timedelta(milliseconds=1))]) == [Sent()]
+
+
 def test_the_file_may_be_moved_away_between_batches(made, tmp_path):
     destination = made()
     destination.send([parcel(1)])

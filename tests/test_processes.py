@@ -8,10 +8,15 @@ import subprocess
 import sys
 import threading
 import time
+import tomllib
 from pathlib import Path
 
 import requests
+import sqlalchemy as sa
 
+from app.store import open_store
+from app.store.tables import inbox, receipts
+from tests.parts.arrivals import rows
 from tests.parts.server import KEY, Server, lead, until, with_kill
 
 KILLS = int(os.environ.get("LEADWIRE_KILLS", "12"))  # make kills: 50 and more
@@ -56,7 +61,7 @@ def test_send_test_says_that_nobody_listens(server):
 def test_sigterm_stops_everything_within_ten_seconds(server):
     server.start()
     pids = server.processes()
-    assert sorted(pids.values()) == ["receiver", "receiver", "serve", "work"]
+    assert sorted(pids.values()) == ["receiver", "receiver", "receivers", "serve", "work"]
     begun = time.monotonic()
     assert server.stop() == 0
     assert time.monotonic() - begun < 10
@@ -82,6 +87,36 @@ def test_a_killed_worker_is_started_again(server):
     with_kill(worker)
     answer = server.post(lead(1))
     assert until(lambda: server.delivered() == [answer.json()["id"]], seconds=15)
+
+
+def test_killed_receivers_are_forked_again_and_so_is_what_forks_them(server):
+    server.start()
+    for victim in ("receiver", "receivers"):  # without the second, those that it forked end too
+        before = server.processes()
+        with_kill(next(pid for pid, name in before.items() if name == victim))
+        assert until(lambda: list(server.processes().values()).count("receiver") == 2, seconds=10)
+        ended = [Path(f"/proc/{pid}") for pid, name in before.items() if name.startswith("receiver")]
+        assert victim == "receiver" or until(lambda ended=ended: not any(one.exists() for one in ended), seconds=10)
+        assert until(lambda: server.answers("/readyz"), seconds=10), server.log.read_text()
+        answer = server.post(lead(len(before) + len(victim)))
+        assert until(lambda answer=answer: answer.json()["id"] in server.delivered(), seconds=10)
+
+
+def test_receivers_that_wait_for_a_store_end_with_who_began_them(server):
+    """A configuration that can't be used: what was begun beside reading it doesn't stay."""
+    server.config.write_text("[nonsense]\n")
+    done = server.command("serve")
+    assert done.returncode == 2
+    assert done.stderr.count("nonsense") == 1
+    mine = f"LEADWIRE_CONFIG={server.config}".encode()
+    assert until(lambda: not [one for one in Path("/proc").glob("[0-9]*/environ") if mine in _read(one)], seconds=5)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:  # it has ended
+        return b""
 
 
 def test_a_killed_supervisor_leaves_no_process_behind(server):
@@ -127,6 +162,54 @@ def test_receiving_alone_keeps_leads_for_a_worker_that_comes_later(server):
     finally:
         worker.send_signal(signal.SIGTERM)
         assert worker.wait(10) == 0
+
+
+def test_what_a_killed_server_left_in_the_inbox_is_sorted_in_by_the_worker_of_the_next(server_on):
+    server = server_on
+    server.start("--no-worker")
+    ids = [server.post(lead(number)).json()["id"] for number in range(20)]
+    with_kill(server.process.pid)
+    server.process.wait(5)
+    assert [row["id"] for row in _table(server, inbox)] == sorted(ids)
+    assert _table(server, receipts) == []
+    server.start()
+    assert until(lambda: sorted(server.delivered()) == sorted(ids), seconds=15)
+    assert _table(server, inbox) == []
+    assert server.post(lead(7)).json() == {"id": ids[7], "status": "duplicate", "test": False}
+
+
+def _table(server: Server, table: sa.Table) -> list[dict[str, object]]:
+    """What is in a table, without sorting in first."""
+    url = tomllib.loads(server.config.read_text())["store"]["url"]
+    store = open_store(url.replace("sqlite:///var", f"sqlite:///{server.folder}/var"))
+    try:
+        return rows(store, table)
+    finally:
+        store.close()
+
+
+def test_no_answer_is_lost_with_the_supervisor_that_commits_for_all(server_on):
+    """It dies while senders wait for its commits, as often as it comes back."""
+    server = server_on
+    server.start()
+    book: set[str] = set()
+    done = threading.Event()
+    senders = [threading.Thread(target=_send, args=(server, number, book, done)) for number in range(4)]
+    for sender in senders:
+        sender.start()
+    try:
+        for _ in range(3):
+            before = len(book)
+            assert until(lambda before=before: len(book) > before + 20, seconds=20)
+            with_kill(server.process.pid)
+            server.process.wait(5)
+            server.start()
+    finally:
+        done.set()
+        for sender in senders:
+            sender.join()
+    assert until(lambda: book <= set(server.delivered()), seconds=30), len(book - set(server.delivered()))
+    assert len(server.delivered()) == len(set(server.delivered()))
 
 
 def test_a_log_that_nobody_reads_any_more_costs_no_lead(server):

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from app.settings import Secret
 from app.store import StoreUnavailable, open_store
 from app.store.tables import audit, deliveries, meta
-from tests.parts.arrivals import arrival, in_processes, keep, outbox, put_one, rows, together
+from tests.parts.arrivals import arrival, in_processes, keep, outbox, put_one, rows
 
 HOLD_A_NAME = """
 import sys, time
@@ -76,7 +76,8 @@ def test_sqlite_takes_the_write_lock_when_a_write_begins_and_none_for_a_read(sql
     """A lock taken in the middle of a transaction can't be waited for."""
     store, statements = opened(sqlite_url), []
     sa.event.listen(store.engine, "connect", lambda connection, _: connection.set_trace_callback(statements.append))
-    keep(store, arrival())
+    with store.write() as connection:
+        connection.execute(meta.insert().values(name="one", value=b""))
     rows(store, meta)
     assert [one for one in statements if one.startswith("BEGIN")] == ["BEGIN IMMEDIATE", "BEGIN"]
 
@@ -110,7 +111,7 @@ def test_a_write_that_fails_leaves_nothing(store):
 
     with pytest.raises(RuntimeError):
         fail()
-    assert not rows(store, meta)
+    assert "half" not in [row["name"] for row in rows(store, meta)]
     store.check_writable()
 
 
@@ -118,8 +119,8 @@ def test_a_reader_sees_one_moment_whatever_is_written_meanwhile(store):
     count = sa.select(sa.func.count()).select_from(meta)
     with store.read() as connection:
         before = connection.execute(count).scalar()
-        together(1, store.check_writable)
-        store.salt()
+        with store.write() as other:
+            other.execute(meta.insert().values(name="one", value=b""))
         assert connection.execute(count).scalar() == before
     assert len(rows(store, meta)) == before + 1
 
@@ -158,7 +159,7 @@ def test_a_folder_in_the_files_place_is_a_store_that_is_away(tmp_path, opened):
 
 def test_a_full_disk_is_said_so_and_once_there_is_room_leads_are_kept_again(sqlite_url, helper):
     process = helper(FILL_THE_DISK, sqlite_url)
-    said, after = process.communicate(timeout=60)[0].splitlines()
+    *_, said, after = process.communicate(timeout=60)[0].splitlines()
     assert said.startswith("SQLite ")
     assert "disk" in said
     assert after == "accepted ['00000001', '00000003']"
@@ -320,3 +321,26 @@ def test_listening_begins_once_a_server_is_there_and_is_no_error_before():
     wakeup = open_store("postgresql://someone@127.0.0.1:1/leadwire").listen()
     wakeup.wait(0.01)
     wakeup.close()
+
+
+LOOK_AND_CLOSE = """
+import sys
+from app.store import open_store
+from app.store.tables import receipts
+from tests.parts.arrivals import rows
+store = open_store(sys.argv[1])
+print(len(rows(store, receipts)))
+store.close()
+"""
+
+
+def test_who_looks_and_closes_takes_the_log_from_nobody(sqlite_url, helper, opened):
+    store = opened(sqlite_url)
+    with store.read() as first, store.read() as second:  # two connections of one process
+        assert first is not second
+    keep(store, arrival(1))
+    for number in (2, 3):
+        seen = helper(LOOK_AND_CLOSE, sqlite_url).communicate(timeout=60)[0].split()[-1]
+        assert seen == str(number - 1)
+        keep(store, arrival(number))
+    assert helper(LOOK_AND_CLOSE, sqlite_url).communicate(timeout=60)[0].split()[-1] == "3"

@@ -1,6 +1,7 @@
 """What people see: leads, one lead, causes, figures, quarantine, and nothing personal but in one lead asked for."""
 
 import pytest
+import sqlalchemy as sa
 
 from app.lead import Lead
 from app.store.acts import Acts
@@ -8,6 +9,7 @@ from app.store.searching import Filter
 from app.store.tables import Status
 from app.store.views import Views
 from tests.parts.arrivals import (
+    HOUR,
     MINUTE,
     NOW,
     SOMEONE,
@@ -137,6 +139,9 @@ def test_what_has_no_lead_is_shown_without_one(views):
 
 
 def causes(views):
+    found = views.causes()
+    assert views.standing() == {(one.destination, one.code): one.parked for one in found}  # the same, uncounted
+    assert views.owed() == sorted(views.waiting())
     return [
         (
             one.destination,
@@ -147,7 +152,7 @@ def causes(views):
             one.next_try and one.next_try - NOW,
             one.parked,
         )
-        for one in views.causes()
+        for one in found
     ]
 
 
@@ -233,6 +238,41 @@ def test_figures_count_every_lead_and_every_delivery_once(views):
         "held": (True, 59.995),
         "sending": (False, 59.993),
     }
+
+
+def test_figures_follow_what_happens_as_if_everything_were_counted_anew(store, views):
+    acts = Acts(store)
+
+    def same():
+        later = views.figures(names=["table"], now=NOW + MINUTE)
+        anew = Views(store).figures(names=["table"], now=NOW + MINUTE)
+        assert later == anew
+        return {(row.destination, row.state): row.number for row in later.deliveries}
+
+    keep(store, arrival(1), arrival(2, at=NOW - HOUR))
+    assert same() == {("table", "due"): 2}
+    keep(store, arrival(3), arrival(3), unreadable(4), arrival(5, test=True))
+    settle(store, result)
+    assert same() == {("table", "sent"): 4}
+    keep(store, arrival(6))
+    settle(store, lambda claim: failed(claim, due=NOW))
+    assert same() == {("table", "sent"): 4, ("table", "due"): 1}
+    acts.replay([(id_of(1), "table", "sent")], now=NOW, who=SOMEONE)
+    assert same() == {("table", "sent"): 3, ("table", "due"): 2}
+    acts.purge(leads=NOW, tests=NOW, bodies=NOW, tries=NOW, keys=NOW, now=NOW, who=SOMEONE)
+    assert same() == {("table", "sent"): 2, ("table", "due"): 2}
+
+
+def test_figures_are_made_without_reading_all_deliveries_again(store, views):
+    keep(store, arrival(1))
+    views.figures(names=["table"], now=NOW)
+    asked = []
+    sa.event.listen(store.engine, "before_cursor_execute", lambda *given: asked.append(given[2]))
+    views.figures(names=["table"], now=NOW)
+    assert not [one for one in asked if "FROM receipts" in one]
+    about = [one for one in asked if "FROM deliveries" in one]
+    assert about
+    assert all("state IN ('due', 'sending')" in one or "state = 'd" in one for one in about)
 
 
 @pytest.mark.usefixtures("mixed")

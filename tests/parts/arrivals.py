@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from datetime import timedelta
@@ -12,7 +13,8 @@ from app.lead import Lead
 from app.retry import Verdict
 from app.store import open_store
 from app.store.acts import Who
-from app.store.inbox import Arrival, Inbox, Quarantined, person_key
+from app.store.arrival import Arrival, Quarantined, body_bytes, lead_text, person_key
+from app.store.inbox import Inbox
 from app.store.outbox import Outbox, Result
 from app.store.tables import Status
 
@@ -21,6 +23,7 @@ MINUTE = 60_000
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 SOMEONE = Who("someone", "asked to")
+SEALED = {"receipts": ("lead", lead_text), "quarantine": ("body", body_bytes)}
 
 
 def id_of(number):
@@ -89,10 +92,32 @@ def settle(store, how, *, destination="table", limit=1000, now=NOW):
 
 
 def rows(store, table, *where):
-    """Everything in a table, as dicts."""
+    """Everything in a table, as dicts; what is sealed, as `lead` or `body` in the clear."""
     with store.read() as connection:
-        found = connection.execute(sa.select(table).where(*where).order_by(*table.primary_key.columns))
-        return [dict(row._mapping) for row in found]
+        found = connection.execute(sa.select(table).where(*where).order_by(*table.primary_key.columns)).all()
+    return [_unsealed(store, table, row) for row in found]
+
+
+def _unsealed(store, table, row):
+    shown = dict(row._mapping)
+    if table.name in SEALED:
+        name, read = SEALED[table.name]
+        text = read(store, row)
+        shown[name] = text.decode() if name == "lead" and text is not None else text
+        for column in ("sealed", "data_key", "unsealed"):
+            del shown[column]
+    return shown
+
+
+@contextlib.contextmanager
+def read_only(store):
+    """Have the database itself refuse every write."""
+    refuse = "PRAGMA query_only=ON" if store.engine.dialect.name == "sqlite" else "SET TRANSACTION READ ONLY"
+    listener = lambda connection: connection.exec_driver_sql(refuse)  # noqa: E731
+    sa.event.listen(store.engine, "begin", listener)
+    yield
+    sa.event.remove(store.engine, "begin", listener)
+    store.engine.dispose()  # SQLite's connections stay as they were told
 
 
 def together(number, function, *arguments):

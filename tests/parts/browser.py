@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.parts import unavailable
+from tests.parts.arrivals import rows
 
 READER = "console:someone@contoso.com"
 MARK = pytest.mark.xdist_group("browser")
@@ -53,9 +54,8 @@ PAGES = {
 IDS = {
     "lead": "SELECT id FROM receipts WHERE status = 'accepted' AND NOT test ORDER BY id LIMIT 1",
     "dead": "SELECT receipt_id FROM deliveries WHERE state = 'dead' ORDER BY receipt_id LIMIT 1",
-    "hostile": "SELECT id FROM receipts WHERE lead LIKE '%<script>%' ORDER BY id LIMIT 1",
     "test": "SELECT id FROM receipts WHERE status = 'accepted' AND test ORDER BY id DESC LIMIT 1",
-    "body": "SELECT id FROM quarantine WHERE body IS NOT NULL ORDER BY id DESC LIMIT 1",
+    "body": "SELECT id FROM quarantine WHERE sealed IS NOT NULL ORDER BY id DESC LIMIT 1",
 }
 
 
@@ -149,9 +149,22 @@ def seeded_console(tmp_path_factory):
     server.start("--no-worker")
     with contextlib.closing(sqlite3.connect(server.folder / "var/leadwire.db")) as store:
         ids = {name: store.execute(query).fetchone()[0] for name, query in IDS.items()}
+    ids["hostile"] = _first_of(server, "<script>")
     server.pages = {name: path.format(**ids) for name, path in PAGES.items()}
     yield server
     server.end()
+
+
+def _first_of(server, text):
+    """The id of the first lead that has a text in it."""
+    from app.store import open_store
+    from app.store.tables import receipts
+
+    store = open_store(f"sqlite:///{server.folder}/var/leadwire.db")
+    try:
+        return next(row["id"] for row in rows(store, receipts) if text in (row["lead"] or ""))
+    finally:
+        store.close()
 
 
 def password_of(server):

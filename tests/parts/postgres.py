@@ -97,18 +97,23 @@ class Server:
             return connection.execute(query, (sa.make_url(url).database,)).fetchone()[0]
 
 
-@pytest.fixture(scope="session")
-def postgres_server():
-    """A PostgreSQL server in which databases can be made."""
+def running():
+    """Give the server in which databases can be made, started if need be; None where there is none."""
     url = _answering()
     if url is None:
         _start_cluster()
         give_up = time.monotonic() + START_SECONDS
         while (url := _answering()) is None and time.monotonic() < give_up and shutil.which("pg_ctlcluster"):
             time.sleep(0.2)
-    if url is None:
+    return Server(url) if url is not None else None
+
+
+@pytest.fixture(scope="session")
+def postgres_server():
+    """A PostgreSQL server in which databases can be made."""
+    server = running()
+    if server is None:
         unavailable("PostgreSQL", "install Debian's postgresql, or name a server in LEADWIRE_TEST_POSTGRES")
-    server = Server(url)
     yield server
     for name in list(server.made):
         server.drop(server.url_of(name))
@@ -186,6 +191,8 @@ def opened():
         return stores[-1]
 
     yield open_one
+    for store in stores:
+        store.keyring.close()  # a look for newer keys may be under way
     lent = [store.engine.pool.checkedout() - len(getattr(store, "_names", ())) * _per_name(store) for store in stores]
     for store in stores:
         store.close()

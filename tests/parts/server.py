@@ -98,20 +98,22 @@ class Server:
         return [event for event in map(json.loads, lines) if event["event"] == name]
 
     def processes(self) -> dict[int, str]:
-        """Every process of this server by number: `serve`, `work` or `receiver`."""
+        """Every process of this server by number: `serve`, `work`, `receivers`, and its children, each a `receiver`."""
         assert self.process is not None
         found: dict[int, str] = {}
         waiting = [self.process.pid]
-        while waiting:
-            pid = waiting.pop()
+        forked: dict[int, list[str]] = {}  # by number, its parent's command
+        for pid in waiting:
             try:
                 command = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
                 for task in Path(f"/proc/{pid}/task").iterdir():  # children belong to the thread that made them
-                    waiting += map(int, (task / "children").read_text().split())
+                    children = [int(child) for child in (task / "children").read_text().split()]
+                    waiting += children
+                    forked.update(dict.fromkeys(children, command))
             except OSError:
                 continue
-            if "resource_tracker" not in "".join(command):
-                found[pid] = next((name for name in ("serve", "work") if name in command), "receiver")
+            name = next((name for name in ("serve", "work") if name in command), "receivers")
+            found[pid] = "receiver" if forked.get(pid) == command else name
         return found
 
     def delivered(self) -> list[str]:
@@ -166,6 +168,7 @@ def server_on(store_url: str, tmp_path: Path):
 @pytest.fixture
 def server_to_table(server_on: Server, azurite):
     """The same with two destinations, the file and a table of its own in Azurite; `rows()` gives the table's leads."""
+    from azure.core.exceptions import ResourceNotFoundError
     from azure.data.tables import TableClient
 
     table = f"Leads{time.time_ns()}"
@@ -176,8 +179,12 @@ def server_to_table(server_on: Server, azurite):
     server_on.environment["TABLES"] = azurite.connection_string
 
     def rows() -> list[str]:
-        with TableClient.from_connection_string(azurite.connection_string, table) as client:
+        with (
+            contextlib.suppress(ResourceNotFoundError),  # nothing was written yet
+            TableClient.from_connection_string(azurite.connection_string, table) as client,
+        ):
             return [row["RowKey"] for row in client.list_entities(select="RowKey")]
+        return []
 
     server_on.rows = rows
     return server_on

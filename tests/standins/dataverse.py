@@ -67,6 +67,11 @@ class DataverseServer(TlsServer, Environment):
         self._admit(headers)
         if (method, path) == ("POST", f"{API}/$batch"):
             return self._batch(headers, body)
+        if method == "DELETE" and (target := re.fullmatch(rf"{API}/leads\(({UUID})\)", path)):
+            self._count(1)
+            self._may("prvDeleteLead")
+            self.delete(target[1])
+            return 204, {"OData-Version": "4.0"}, b""
         if method != "GET" or not path.startswith(f"{API}/"):
             raise Fault(404, "0x80060888", f"Resource not found for the segment '{path.rpartition('/')[2]}'.")
         self._count(1)

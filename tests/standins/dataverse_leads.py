@@ -79,6 +79,11 @@ class Environment:
         self._detect(record, headers)
         self.leads[key] = dict(record)
 
+    def delete(self, key):
+        """Delete one lead, or say that there is none."""
+        if self.leads.pop(key, None) is None:
+            raise Fault(404, "0x80040217", f"Entity 'lead' With Id = {key} Does Not Exist")
+
     def _detect(self, record, headers):
         wanted = headers.get("MSCRM.SuppressDuplicateDetection", "true").lower() == "false"
         mail = record.get("emailaddress1")

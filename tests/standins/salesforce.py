@@ -310,6 +310,13 @@ class Org:
         assigned = headers.get("Sforce-Auto-Assign", "TRUE")
         return Reply(200, self.leads.write(records, external=external, saves=saves, assigned=assigned))
 
+    def _delete(self, _method, parts, *_):
+        asked = parse_qs(parts.query, strict_parsing=True)
+        ids = asked.get("ids", [""])[0].split(",")
+        if set(asked) != {"ids", "allOrNone"} or asked["allOrNone"] != ["false"] or not 1 <= len(ids) <= 200:
+            raise Refused(400, "INVALID_INPUT", "Up to 200 ids, and allOrNone false is what we rely on.")
+        return Reply(200, [self.leads.delete(one) for one in ids])
+
     def _query(self, _method, parts, *_):
         place = parts.path.rpartition("/query")[2].strip("/")
         rows = self._pages.pop(place) if place else self.leads.query(parse_qs(parts.query)["q"][0])
@@ -332,6 +339,7 @@ def _operation(method, path):
         ("GET", root + "/sobjects/Lead/describe"): "describe",
         ("GET", root + "/limits"): "limits",
         ("POST", root + "/composite/sobjects"): "write",
+        ("DELETE", root + "/composite/sobjects"): "delete",
         ("PATCH", root + r"/composite/sobjects/Lead/\w+"): "write",
         ("GET", root + r"/query(/\w+)?"): "query",
         ("GET", root + "/search"): "search",
@@ -380,6 +388,7 @@ class _Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # head and body are two writes, and the second would wait for 40 ms
 
     def log_message(self, *_):
         """Say nothing."""
@@ -414,4 +423,4 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(b"0\r\n\r\n")
         self.close_connection = self.close_connection or reply.cut
 
-    do_GET = do_POST = do_PATCH = _answer  # noqa: N815  (http.server finds them by these names)
+    do_GET = do_POST = do_PATCH = do_DELETE = _answer  # noqa: N815  (http.server finds them by these names)

@@ -55,6 +55,8 @@ class LeadTable:
         self.now, self.user_id = now, user_id
         self.fields = standard_fields()
         self.records = []
+        self.recycle_bin = []
+        self.deletable = True
         self.createable = True
         self.duplicate_rule = None  # "alert" or "block": by e-mail address
         self.country_labels = None  # a set when State and Country picklists are on
@@ -99,7 +101,7 @@ class LeadTable:
             old[0].update(record)
         else:
             stamp = {"CreatedById": self.user_id, "CreatedDate": self.now(), "OwnerId": assigned}
-            self.records.append(record | {"Id": f"00QHs{len(self.records):010}IAV"} | stamp)
+            self.records.append(record | {"Id": f"00QHs{len(self.records) + len(self.recycle_bin):010}IAV"} | stamp)
         told = {"id": (old or self.records[-1:])[0]["Id"], "success": True, "errors": []}
         return told | ({"created": not old} if external else {})
 
@@ -161,6 +163,21 @@ class LeadTable:
         lets = self.duplicate_rule is None or (saves and self.duplicate_rule == "alert")
         alike = [one for one in others if one.get("Email") == record.get("Email", one)]
         return ("DUPLICATES_DETECTED", "Use one of these records?") if alike and not lets else None
+
+    def delete(self, id_):
+        """Put a lead into the recycle bin; ids have 15 or 18 characters, and a wrong one names nothing."""
+        found = [one for one in self.records if one["Id"] == id_]
+        if not self.deletable:
+            error = "INSUFFICIENT_ACCESS_OR_READONLY", "insufficient access rights on object id"
+        elif any(one["Id"] == id_ for one in self.recycle_bin):
+            error = "ENTITY_IS_DELETED", "entity is deleted"
+        elif not found:
+            error = "INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id"
+        else:
+            self.records.remove(found[0])
+            self.recycle_bin.append(found[0])
+            return {"id": id_, "success": True, "errors": []}
+        return {"id": id_, "success": False, "errors": [{"statusCode": error[0], "message": error[1], "fields": []}]}
 
     # --- asking --------------------------------------------------------------
 

@@ -15,6 +15,7 @@ class TlsServer:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True  # head and body are two writes, and the second would wait for 40 ms
 
             def _any(self):
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
