@@ -24,8 +24,6 @@ if __name__ == "__main__":
     from granian import Granian
     from granian.constants import Interfaces
 
-    from app.serving import THREADS
-
     multiprocessing.set_start_method("spawn", force=True)
     Granian(
         "bench.empty:make",
@@ -33,7 +31,7 @@ if __name__ == "__main__":
         interface=Interfaces.WSGI,
         factory=True,
         workers=2,
-        blocking_threads=THREADS,
+        blocking_threads=128,
         websockets=False,
         log_enabled=False,
     ).serve()

@@ -1,58 +1,61 @@
-"""A sender: keep-alive connections that post one request after the other, in a process of its own."""
+"""The sender: wrk, which needs a seventh of a core where a sender in Python would need most of one."""
 
 from __future__ import annotations
 
-import http.client
+import itertools
 import json
-import sys
-import threading
-import time
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.rows import MissingError
+
+SCRIPT = Path(__file__).with_name("lead.lua")
+CONNECTIONS = 16
+PATIENCE = 30  # seconds; an answer that takes longer counts as an error
+ROUND = 50_000_000  # leads of one round are numbered apart from every other's
+_rounds = itertools.count(1)
 
 
-def post(port: int, path: str, bodies: list[bytes], answers: list[float]) -> None:
-    """Post bodies over one connection, noting how long each answer took (seconds)."""
-    connection = http.client.HTTPConnection("127.0.0.1", port)
-    for body in bodies:
-        begun = time.perf_counter()
-        connection.request("POST", path, body, {"Content-Type": "application/json"})
-        answer = connection.getresponse()
-        answer.read()
-        if answer.status not in (200, 202):
-            sys.exit(f"{path} answered {answer.status}")
-        answers.append(time.perf_counter() - begun)
-    connection.close()
+class LoadError(Exception):
+    """An answer was no success, so that its rate says nothing."""
 
 
-def lead(number: int) -> bytes:
-    """Make a lead unlike every other, in the shape the marketplace really sends."""
-    person = {"firstName": "Some", "lastName": f"One {number}", "email": f"someone{number}@contoso.com"}
-    person |= {"phone": "16175555555", "country": "US", "company": "Contoso", "title": "Esquire"}
-    offer = {"leadSource": "AzureMarketplace", "actionCode": "INS", "offerTitle": "Test Microsoft"}
-    return json.dumps({"userDetails": person, **offer, "description": "Test run"}).encode()
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """What a round gave: answers, over how many seconds, and how long they took (ms)."""
+
+    answers: int
+    seconds: float
+    p50: float
+    p99: float
+    max: float
+
+    @property
+    def rate(self) -> float:
+        """Answers a second."""
+        return self.answers / self.seconds
 
 
-def main(port: int, path: str, connections: int, seconds: float, first: int) -> None:
-    """Post for about `seconds` over `connections`; print answers a second and the answers' 50th and 99th percentile."""
-    ends = time.perf_counter() + seconds
-    answers: list[float] = []
+def post(url: str, *, seconds: float, connections: int = CONNECTIONS) -> Load:
+    """Post leads unlike each other over keep-alive connections.
 
-    def sender(start: int) -> None:
-        number = start
-        while time.perf_counter() < ends:
-            post(port, path, [lead(number + step) for step in range(50)], answers)
-            number += 50
+    Raises:
+        MissingError: there is no wrk.
+        LoadError: an answer was missing, or not a success.
 
-    threads = [threading.Thread(target=sender, args=(first + one * 1_000_000,)) for one in range(connections)]
-    begun = time.perf_counter()
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    took = time.perf_counter() - begun
-    answers.sort()
-    middle, late = answers[len(answers) // 2], answers[int(len(answers) * 0.99)]
-    print(json.dumps({"rate": len(answers) / took, "p50": middle, "p99": late, "answers": len(answers)}))
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2], int(sys.argv[3]), float(sys.argv[4]), int(sys.argv[5]))
+    """
+    wrk = shutil.which("wrk")
+    if wrk is None:
+        msg = "wrk, which sends; `make parts` installs it"
+        raise MissingError(msg)
+    command = [wrk, "-t1", f"-c{connections}", f"-d{seconds}s", f"--timeout={PATIENCE}s", f"-s{SCRIPT}", url]
+    environment = {**os.environ, "FIRST": str(next(_rounds) * ROUND)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    result = json.loads(done.stdout.splitlines()[-1])
+    if result.pop("refused") + result.pop("failed") or not result["answers"]:
+        msg = f"not every answer was a success:\n{done.stdout}"
+        raise LoadError(msg)
+    return Load(**result)

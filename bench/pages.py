@@ -1,31 +1,27 @@
-"""Any page of the console with a million leads in SQLite: how long one answer takes, signed in, over HTTP."""
+"""Every page of the console: how long one answer takes, signed in, over HTTP."""
 
 from __future__ import annotations
 
 import re
-import statistics
 import sys
-import tempfile
 import time
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import requests
 
-from scripts.seed import seeded
+from bench.servers import running
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.parts.server import Server
 
-SIZES = ((1_000, 30), (1_000_000, 180))  # leads, over how many days
-TIMES = 9
+TIMES = 15
+ALIKE = 0.9
 PATHS = {
     "overview": "/console/",
     "problems": "/console/problems",
     "leads": "/console/leads",
-    "leads, page at the other end": "/console/leads?until=170d",
+    "leads, page at the other end": "/console/leads?until={end}h",
     "leads, one state": "/console/leads?state=held",
     "leads, dead": "/console/leads?state=dead",
     "leads, sent at one destination": "/console/leads?state=sent&destination=sales",
@@ -56,16 +52,14 @@ def signed_in(server: Server) -> requests.Session:
     return session
 
 
-def took(session: requests.Session, url: str) -> float:
-    """Give the median of several answers' times (ms); each must be a page."""
-    times = []
-    for _ in range(TIMES):
-        begun = time.perf_counter()
-        answer = session.get(url, timeout=60)
-        times.append((time.perf_counter() - begun) * 1000)
-        if answer.status_code != 200 or "sign-in" in answer.url:
-            sys.exit(f"bench: {url} was answered {answer.status_code}")
-    return statistics.median(times)
+def took(session: requests.Session, url: str) -> tuple[float, int]:
+    """Give how long one answer took (ms) and how long it is (bytes); it must be a page."""
+    begun = time.perf_counter()
+    answer = session.get(url, timeout=60)
+    waited = (time.perf_counter() - begun) * 1000
+    if answer.status_code != 200 or "sign-in" in answer.url:
+        sys.exit(f"bench: {url} was answered {answer.status_code}")
+    return waited, len(answer.content)
 
 
 def one_of(session: requests.Session, server: Server, path: str, query: str = "") -> str:
@@ -76,28 +70,32 @@ def one_of(session: requests.Session, server: Server, path: str, query: str = ""
     return found[1]
 
 
-def measure(folder: Path, *, leads: int, days: int) -> dict[str, float]:
-    """Give each page's time with so many leads."""
-    server = seeded(folder, leads=leads, days=days)
-    server.start("--no-worker")
-    try:
-        session = signed_in(server)
-        ids = {
-            "lead": one_of(session, server, "/console/leads"),
-            "body": one_of(session, server, "/console/quarantine"),
-        }
-        return {name: took(session, server.url + path.format(**ids)) for name, path in PATHS.items()}
-    finally:
-        server.stop()
-        server.end()
+@dataclass(frozen=True, slots=True)
+class Times:
+    """How long a page took with few leads and with many, in pairs (ms), and whether both list about as much."""
+
+    few: list[float]
+    many: list[float]
+    alike: bool
 
 
-def pages() -> Iterator[tuple[str, str]]:
-    """How long each page takes with few leads and with a million."""
-    found = []
-    for leads, days in SIZES:
-        with tempfile.TemporaryDirectory(prefix="leadwire-bench-") as folder:
-            found.append(measure(Path(folder), leads=leads, days=days))
-    yield "a page's answer, with a thousand and with a million leads", ""
-    for name in PATHS:
-        yield f"  {name}", f"{found[0][name]:6.1f} ms {found[1][name]:8.1f} ms"
+def paired_pages(few: Server, many: Server, *, days: tuple[int, int]) -> dict[str, Times]:
+    """Give each page's times over both stores, asked for in turn; they go back `days`."""
+    with running(few, "--no-worker"), running(many, "--no-worker"):
+        visits = [visit(server, end=back * 20) for server, back in zip((few, many), days, strict=True)]
+        return {name: times([(session, addresses[name]) for session, addresses in visits]) for name in PATHS}
+
+
+def times(both: list[tuple[requests.Session, str]]) -> Times:
+    """Ask both for a page in turn."""
+    pairs = [[took(session, url) for session, url in both] for _ in range(1 + TIMES)]
+    small, large = zip(*pairs[1:], strict=True)  # the first of each reads templates and fills caches
+    alike = small[0][1] > ALIKE * large[0][1]  # what lists more takes longer for that alone
+    return Times([waited for waited, _ in small], [waited for waited, _ in large], alike)
+
+
+def visit(server: Server, *, end: int) -> tuple[requests.Session, dict[str, str]]:
+    """Sign in, and give each page's address."""
+    session = signed_in(server)
+    lead, body = one_of(session, server, "/console/leads"), one_of(session, server, "/console/quarantine")
+    return session, {name: server.url + path.format(lead=lead, body=body, end=end) for name, path in PATHS.items()}
