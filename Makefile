@@ -5,9 +5,10 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 SETUP := $(VENV)/.setup
 DEV := $(VENV)/.dev
+RUNS ?= 1000000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check demo bench parts lock clean
+.PHONY: help setup run test check demo bench faults parts fuzz audit sbom lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
@@ -48,14 +49,31 @@ check: $(DEV) ## lint, types, import rules, Dockerfile
 demo: parts ## all four destinations against stand-ins on this machine: a tour of five minutes
 	@PYTHONPATH=. $(BIN)/python scripts/demo.py
 
-bench: $(DEV) ## measure, as ratios in one run
+bench: parts ## measure, as ratios in one run: docs/performance.md
+	@sh scripts/parts.sh bench
 	@$(BIN)/python -m bench
+
+faults: parts ## kill, cut and confuse everything while leads come in: docs/reliability.md (SEED=7 repeats, FULL=1 goes on longer)
+	@$(BIN)/python -m tests.faults $(if $(SEED),--seed $(SEED)) $(if $(FULL),--full)
+
+fuzz: $(DEV) ## look for bodies that break the parser (Linux): make fuzz RUNS=10000000
+	@$(PIP) install --require-hashes -r requirements/fuzz.txt
+	@PYTHONPATH=. $(BIN)/python -m tests.fuzz.parser -runs=$(RUNS) -print_final_stats=1
+
+audit: $(DEV) ## ask whether a vulnerability is known of anything that is locked (asks a service outside)
+	@$(BIN)/python scripts/audit.py
+
+sbom: $(DEV) ## write a bill of materials: build/sbom.json (CycloneDX)
+	@mkdir -p build
+	@$(BIN)/python scripts/sbom.py build/sbom.json
 
 lock: ## resolve the dependencies again (needs uv)
 	uv --no-config pip compile pyproject.toml --group build --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-annotate --no-header --upgrade -o requirements/runtime.txt
 	uv --no-config pip compile pyproject.toml --group build --group dev --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-annotate --no-header --upgrade -o requirements/dev.txt
+	uv --no-config pip compile --group fuzz --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --no-annotate --no-header --upgrade -o requirements/fuzz.txt
 
 clean: ## remove what setup made (never var/, where the leads are)
-	rm -rf $(VENV) node_modules build dist .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) node_modules bench/node-red/node_modules build dist .mypy_cache .ruff_cache .pytest_cache

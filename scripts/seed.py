@@ -79,7 +79,7 @@ def fill(store: Store, *, leads: int, days: int, now: int | None = None, keys: S
     with store.read() as connection:
         if connection.execute(arrivals.select().limit(1)).first() is not None:
             sys.exit(f"{store.name}: something has come in here already; seed an empty store")
-    fill_leads(store, Plan(leads=leads, days=days, now=moment, dice=random.Random(4)))  # noqa: S311
+    fill_leads(store, Plan(leads=leads, days=days, now=moment, dice=random.Random(4)))  # noqa: S311  (made-up leads)
     fill_desk(store, now=moment, keys=keys)
 
 

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from app.lead import Envelope, Lead, parse
+from app.store.arrival import person_key
 from app.store.desk import HOUR_MS, arrivals, throughput
-from app.store.inbox import lead_columns, person_key
+from app.store.sorting import NOTHING, body_columns, lead_columns
 from app.store.tables import State, Status, attempts, deliveries, quarantine, receipts
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ class Plan:
 
     @staticmethod
     def _mood(day: int) -> float:
-        return 0.8 + 0.5 * random.Random(day).random()  # noqa: S311
+        return 0.8 + 0.5 * random.Random(day).random()  # noqa: S311  (made-up leads)
 
 
 def fill_leads(store: Store, plan: Plan) -> None:
@@ -105,7 +106,7 @@ def fill_leads(store: Store, plan: Plan) -> None:
         while chunk := [row for row, _ in zip(made, range(CHUNK), strict=False)]:
             connection.execute(receipts.insert(), chunk)
     with store.write() as connection:
-        _quarantine(connection, plan)
+        _quarantine(store, connection, plan)
         for name in DESTINATIONS:
             _deliver(connection, name, plan)
     with store.write() as connection:
@@ -130,9 +131,10 @@ def _receipts(store: Store, plan: Plan) -> Iterator[dict[str, Any]]:
         about |= {"offer_title": title, "offer_id": offer}
         lead = Lead(**(about if status is Status.WITHHELD else about | _person(number, test=test)))
         row = {"id": id_at(at, number), "received_at": at, "source": sources[number % 1000], "status": status.value}
-        row |= {"test": test, "email_domain": None, "duplicate_of": None, "person": None, **lead_columns(lead)}
+        row |= {"test": test, "email_domain": None, "duplicate_of": None, "person": None}
+        row |= lead_columns(store, row["id"], lead)
         if status is Status.DUPLICATE:
-            row |= {"duplicate_of": earlier, "lead": None}
+            row |= {"duplicate_of": earlier, **NOTHING}
         elif status is Status.WITHHELD:
             row["email_domain"] = ("contoso.edu", "fabrikam.edu", "mail.cs.contoso.edu")[number % 3]
         else:
@@ -162,7 +164,7 @@ def id_at(at: int, number: int) -> str:
     return f"{time[:8]}-{time[8:]}-7{number >> 32 & 0xFFF:03x}-8{number >> 20 & 0xFFF:03x}-{number & 0xFFFFFFFFFF:012x}"
 
 
-def _quarantine(connection: Connection, plan: Plan) -> None:
+def _quarantine(store: Store, connection: Connection, plan: Plan) -> None:
     """Bodies that really can't be read, with what our own reader says about them."""
     bodies = [*BODIES, *(body.replace(b"Some", b"Another") for body in BODIES)]
     for number, body in enumerate(bodies):
@@ -174,14 +176,14 @@ def _quarantine(connection: Connection, plan: Plan) -> None:
         connection.execute(receipts.insert(), row | {"status": Status.QUARANTINED})
         # Of the last one an address of a withheld domain was seen.
         last = number == len(bodies) - 1
-        kept = {"content_type": "" if last else "application/json", "body": None if last else body}
+        kept = {"content_type": "" if last else "application/json"} | body_columns(store, id_, None if last else body)
         connection.execute(quarantine.insert(), {"id": id_, **kept, "length": len(body), "error": json.dumps(error)})
 
 
 def _deliver(connection: Connection, name: str, plan: Plan) -> None:
     """What each accepted lead owed to a destination: nearly everything arrived, but not where there is trouble."""
     at = receipts.c.received_at
-    chance = sa.func.length(receipts.c.lead) + at // 7
+    chance = sa.func.length(receipts.c.sealed) + at // 7
     trouble = _trouble(name, at, chance, plan)
     state = sa.case(*((one.where, one.state) for one in trouble), else_=SENT) if trouble else SENT
     claims = sa.case(*((one.where, one.claims) for one in trouble), (chance % 97 == 0, 2), else_=1)
