@@ -4,6 +4,7 @@ import json
 import re
 import socket
 from datetime import UTC, datetime, timedelta
+from html import unescape
 from urllib.parse import quote, urlencode
 
 import pytest
@@ -15,7 +16,7 @@ from tests.parts.server import KEY, until
 from tests.parts.smtp import TEAM
 from tests.standins.dataverse_batch import Fault
 
-pytestmark = [pytest.mark.xdist_group("processes"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.xdist_group("processes"), pytest.mark.timeout(900)]
 EXPORT = """LeadCreationDateTime,Email,First name,Last name,Company,Phone,Title,Description,Offer,Call to action
 {at},{mail},{first},{last},{company},{phone},{title},{note},Contoso Backup,Contact me
 """
@@ -39,6 +40,7 @@ def test_a_person_shows_nowhere_but_at_the_destinations(house):  # noqa: F811
     assert scrubbed >= {"crm", "sales", "team-mail"}  # they did speak of the person
     dies(house)
     asked_for_everything(house, "--json")
+    walked(house)
     shown = house.server.command("show", first).stdout  # kept nowhere: this is what an operator may see
     assert names_in(house, shown.encode()) == set(FIELDS)
 
@@ -182,6 +184,28 @@ def asked_for_everything(house, *way):  # noqa: F811
     assert house.heard("a reader who reveals", refused).status_code == 403
     for path in ("metrics", "healthz", "readyz"):
         house.heard(path, requests.get(f"{house.server.url}/{path}", timeout=15))
+
+
+def walked(house):  # noqa: F811
+    """Sign in to the console and open every page that another one leads to, but for those made to show a body."""
+    with requests.Session() as browser:
+        ways, been = ["/console/sign-in"], set()
+        while ways:
+            been.add(way := ways.pop())
+            page = house.heard(way, browser.get(house.server.url + way, timeout=15))
+            assert page.status_code == 200, way
+            if way == "/console/sign-in":
+                token = re.search(r'name="csrf_token" value="([^"]+)"', page.text)[1]
+                form = {
+                    "csrf_token": token,
+                    "password": (house.server.folder / "var/console.password").read_text().strip(),
+                }
+                page = house.heard("signing in", browser.post(house.server.url + way, data=form, timeout=15))
+            found = {unescape(one) for one in re.findall(r'href="(/console[^"#]*)', page.text)}
+            ways += {one for one in found if not re.search(r"/static/|/edit\b", one)} - been - set(ways)
+    pages = {way.split("?")[0] for way in been}
+    assert pages >= {f"/console/{name}" for name in ("leads", "quarantine", "problems", "audit", "settings")}
+    assert {way.split("/")[2] for way in pages if way.count("/") == 3} >= {"leads", "quarantine"}, pages
 
 
 def mended(house):  # noqa: F811
