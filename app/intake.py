@@ -96,7 +96,8 @@ class Intake:
                 received_at=received_at,
                 source=source,
                 status=Status.QUARANTINED,
-                test=TEST_MARK.encode() in envelope.body.lower(),  # so that a publisher finds it among the test leads
+                # So that a publisher finds it among the test leads; without NULs it also shows in UTF-16.
+                test=TEST_MARK.encode() in envelope.body.replace(b"\0", b"").lower(),
                 quarantined=kept,
             )
         test, destinations = read.is_test, self.router.destinations(read, source=source)

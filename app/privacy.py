@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
 LONGEST_DOMAIN = 253  # DNS allows no more
 _LABEL = r"[A-Za-z0-9_\u0080-\U0010ffff-]+"
-# Blanks and (comments) are allowed around the parts of an address, as in `x @ (work) mit . edu`.
-_DOMAINS = re.compile(rf"@(?:\s|\([^()]*\))*({_LABEL}(?:\s*\.\s*{_LABEL})*)")
+# Blanks and (comments) are allowed around the parts of an address, as in `x @ (work) mit . edu`; a slip like `mit..edu`
+# hides nobody.
+_DOMAINS = re.compile(rf"@(?:[\s.]|\([^()]*\))*({_LABEL}(?:\s*\.[\s.]*{_LABEL})*)")
 _ASCII_PART = re.compile(r"[A-Za-z0-9.\s-]+")
 _ESCAPES = re.compile(r"(?:\\u[0-9a-fA-F]{4})+")
 _QUOTED = re.compile(r"=\r?\n|=([0-9A-F]{2})")
@@ -33,7 +34,7 @@ _ADDRESS_KEYS = re.compile("mail|user|contact", re.IGNORECASE)
 
 def fold_domain(domain: str) -> str:
     """Give a domain in its ASCII form, lower case, without a closing dot; IDN labels as punycode."""
-    text = "".join(domain.split()).strip("._-").lower()
+    text = re.sub(r"\.{2,}", ".", "".join(domain.split())).strip("._-").lower()
     if text.isascii():
         return text
     try:
@@ -73,7 +74,8 @@ class Withholding:
 
     def _is_withheld(self, domain: str) -> bool:
         # Only as many labels are looked at as the configured domains have: a body may hold thousands of others.
-        tail = fold_domain(".".join(domain.strip(" .").rsplit(".", self._labels)[-self._labels :])[-LONGEST_DOMAIN:])
+        labels = [label for label in domain.split(".") if label.strip()][-self._labels :]
+        tail = fold_domain(".".join(labels)[-LONGEST_DOMAIN:])
         return any(tail == one or tail.endswith(f".{one}") for one in self._domains)
 
 

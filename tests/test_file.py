@@ -37,6 +37,13 @@ def test_a_line_is_the_normal_form_of_the_contract(made, tmp_path):
     assert line["lead"]["first_name"] == "Zoë"
 
 
+def test_a_lead_is_one_line_for_whoever_splits_lines(made, tmp_path):
+    ends = "a\x85b\u2028c\u2029d\x0ce\x1ef"
+    made().send([parcel(1, description=ends, extra={ends: ends})])
+    (line,) = lines(tmp_path)
+    assert (line["lead"]["description"], line["lead"]["extra"]) == (ends, {ends: ends})
+
+
 def test_only_the_owner_may_read_it(made, tmp_path):
     made().send([parcel(1)])
     assert (tmp_path / "var/leads.jsonl").stat().st_mode & 0o777 == 0o600

@@ -81,6 +81,7 @@ def cased(document, how):
         pytest.param({**DOCUMENTED, "UserDetails": json.dumps(PERSON)}, id="UserDetails as JSON text"),
         pytest.param({**DOCUMENTED, "userDetails": None}, id="a second, null UserDetails"),
         pytest.param({**DOCUMENTED, "UserDetails": {**PERSON, "Phone": 16175555555}}, id="a number for a phone"),
+        pytest.param({**DOCUMENTED, "UserDetails": {**PERSON, "Phone": 1.6175555555e10}}, id="a float for a phone"),
         pytest.param({**DOCUMENTED, "phone": "", "email": " "}, id="empty ones beside them"),
         pytest.param({"Email": " ", **DOCUMENTED}, id="a blank one before it"),
     ],
@@ -135,6 +136,7 @@ def test_values_are_cleaned_of_what_no_system_downstream_can_hold():
         ),
         ("AzurePortal-Create|checkpoint.a.b", ("AzurePortal", "Create", "checkpoint", "a.b", None)),
         ("AzureMarketplace-XYZ|contoso.x", ("AzureMarketplace", "XYZ", "contoso", "x", None)),
+        ("AzurePortal-Create|RedHat.rhel-byos", ("AzurePortal", "Create", "RedHat", "rhel-byos", None)),
         ("AzureMarketplace|contoso.x", ("AzureMarketplace", None, "contoso", "x", None)),
         ("AzureMarketplace-INS", ("AzureMarketplace", "INS", None, None, None)),
         ("Contoso-Web", ("Contoso-Web", None, None, None, None)),
@@ -202,6 +204,7 @@ def test_the_kinds_of_descriptions(description, text, campaign):
         ],
         *[("Trinidad & Tobago", "TT"), ("Bosnia and Herzegovina", "BA"), ("Curacao", "CW"), ("Iran", "IR")],
         *[("Georgia", "GE"), ("DEU", "DE"), ("Germany", "DE"), ("Bolivia", "BO"), ("British Virgin Islands", "VG")],
+        *[("Congo (DRC)", "CD"), ("St. Lucia", "LC"), ("Philippines (the)", "PH"), ("Gambia, The", "GM")],
         *[(unknown, unknown) for unknown in ("Atlantis", "ZZ", "Unknown", "...", "EU", "\u0301")],
         (None, None),
     ],
@@ -285,6 +288,22 @@ def test_a_known_field_that_is_no_text_is_named(document, path):
 )
 def test_what_identifies_nobody_is_422(document):
     assert rejection_of(document).status == 422
+
+
+@pytest.mark.parametrize(
+    ("document", "path", "found"),
+    [
+        ([DOCUMENTED], "$", "a list"),
+        (5, "$", "a single value"),
+        (json.dumps(DOCUMENTED), "$", "text that is no JSON object"),
+        ({"UserDetails": [PERSON], **OFFER}, "UserDetails", "a list"),
+        ({"userDetails": '{"FirstName": "Some"', **OFFER}, "UserDetails", "text that is no JSON object"),
+        ({"UserDetails": True, **OFFER}, "UserDetails", "a single value"),
+    ],
+    ids=str,
+)
+def test_what_stands_in_an_objects_place_is_named(document, path, found):
+    assert rejection_of(document).errors == [{"path": path, "message": f"expected an object, found {found}"}]
 
 
 def test_a_lead_survives_being_stored():

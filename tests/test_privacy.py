@@ -24,6 +24,9 @@ SEEN = [
     ("mailto:x@mit.edu?subject=a", "mit.edu"),
     ("x @ mit . edu", "mit.edu"),
     ("x@(work)mit.edu", "mit.edu"),
+    ("x@mit..edu", "mit.edu"),
+    ("x@.edu", "edu"),
+    ("x@ox.ac. .uk", "ox.ac.uk"),
     ("x@mit.edu\u200b", "mit.edu"),
     ("x@mit\u00ad.edu", "mit.edu"),
     ("x＠ｍｉｔ．ｅｄｕ", "mit.edu"),  # noqa: RUF001  (full-width on purpose)
@@ -140,7 +143,7 @@ def test_disguises_that_senders_use_are_seen_through(body):
             "&",
             "@\u200b",
         ),
-        *("\\u", "\\ud800", "@-", "@."),
+        *("\\u", "\\ud800", "@-", "@.", ". ", "@a..", "@a ."),
     ],
 )
 def test_a_body_made_to_be_slow_is_not(piece):

@@ -101,6 +101,12 @@ def test_test_leads_are_never_duplicates(site):
     assert all(answer["test"] for answer in answers)
 
 
+@pytest.mark.parametrize("codec", ["utf-8", "utf-16"])
+def test_a_broken_test_lead_is_found_among_the_test_leads(site, codec):
+    site.post('{"FirstName": "MSFT_TEST_1" "LastName": "MSFT_TEST_1"}'.encode(codec))
+    assert [(row["status"], row["test"]) for row in site.statuses()] == [("quarantined", True)]
+
+
 @pytest.mark.parametrize("domain", ["mit.edu", "CS.MIT.EDU."])
 def test_a_withheld_person_is_told_so_and_not_kept(site, tmp_path, domain):
     answer = site.post({**LEAD, "UserDetails": {**LEAD["UserDetails"], "Email": f"zaphkiel@{domain}"}})

@@ -11,6 +11,7 @@ from app.store.searching import Filter
 from app.store.sorting import GROUP, Sorter
 from app.store.tables import deliveries, duplicate_keys, quarantine, receipts
 from app.store.tables import inbox as inbox_table
+from app.store.views import Views
 from tests.parts.arrivals import (
     NOW,
     SOMEONE,
@@ -96,6 +97,16 @@ def test_a_row_that_is_sorted_in_already_is_counted_once(store):
     Sorter(store).finish()
     assert counted(store) == len(rows(store, receipts)) == len(rows(store, deliveries)) == 1
     assert rows(store, inbox_table) == []
+
+
+def test_an_offer_of_any_length_is_sorted_in_and_found_by_its_beginning(store):
+    title = "".join(map(chr, range(0x20000, 0x22000)))  # no two characters alike: nothing to compress
+    kept(store, arrival(1, lead=Lead(last_name="One", offer_title=title)), arrival(2))
+    Sorter(store).finish()
+    assert len(rows(store, receipts)) == 2
+    found = Views(store).leads(Filter(offer=f"{title[:100]}*"))
+    assert [one["id"] for one in found] == [id_of(1)]
+    assert Views(store).show(id_of(1))["lead"]["offer_title"] == title
 
 
 def test_many_who_sort_at_once_sort_each_row_once(store):

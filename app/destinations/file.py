@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from app.destinations.base import Record
 
 _ID = re.compile(rb'"id": ?"([^"]*)"')
+_LINE_ENDS = re.compile("[\x85\u2028\u2029]")  # JSON lets them stand, but Python and editors end a line there
 
 
 class FileSchema(DestinationSchema):
@@ -144,7 +145,8 @@ def _line(parcel: Parcel) -> bytes:
         "test": parcel.test,
         "lead": parcel.lead.as_dict(),
     }
-    return json.dumps(document, ensure_ascii=False).encode() + b"\n"
+    line = json.dumps(document, ensure_ascii=False)
+    return _LINE_ENDS.sub(lambda end: f"\\u{ord(end[0]):04x}", line).encode() + b"\n"
 
 
 def _mend_end(descriptor: int) -> None:

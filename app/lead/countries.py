@@ -14,7 +14,9 @@ NICKNAMES = {
     "holland": "NL", "ivory coast": "CI", "hong kong sar": "HK", "macau": "MO", "macao sar": "MO", "uae": "AE",
     "cape verde": "CV", "swaziland": "SZ", "burma": "MM", "brunei": "BN", "palestine": "PS", "macedonia": "MK",
     "micronesia": "FM", "east timor": "TL", "vatican": "VA", "vatican city": "VA", "prc": "CN", "ksa": "SA",
-    "us virgin islands": "VI", "drc": "CD", "dr congo": "CD",
+    "us virgin islands": "VI", "drc": "CD", "dr congo": "CD", "congo drc": "CD", "palestinian authority": "PS",
+    "republic of ireland": "IE", "falkland islands": "FK", "saint martin": "MF", "pitcairn islands": "PN",
+    "holy see": "VA", "korea south": "KR", "korea north": "KP",
 }  # fmt: skip
 
 
@@ -33,12 +35,13 @@ def _countries() -> dict[str, str]:
 
 
 def _folded(name: str) -> str:
-    """Take off case, accents, dots, a leading article and superfluous white space."""
+    """Take off case, accents, dots, an article at either end and superfluous white space; write Saint out."""
     if not name.isascii():
         name = "".join(one for one in unicodedata.normalize("NFKD", name) if not unicodedata.combining(one))
     name = re.sub(r"\b(\w)\.\s*", r"\1", name)  # U. S. A.
     plain = re.sub(r"[^\w\s'-]+", "", name.replace("\u2019", "'").replace("&", " and ").replace(",", " "))
-    return " ".join(plain.casefold().split()).removeprefix("the ")
+    words = ("saint" if word == "st" else word for word in plain.casefold().split())
+    return " ".join(words).removeprefix("the ").removesuffix(" the")
 
 
 @lru_cache(maxsize=1024)  # what senders write is mostly the same few

@@ -33,13 +33,26 @@ def parse(envelope: Envelope) -> Lead | Rejection:
         return Rejection(400, "The body is nested too deeply", "Objects or lists stand inside each other too deeply.")
     if lead.email or lead.first_name or lead.last_name or lead.phone or lead.is_test:
         return lead
-    needed = "none of FirstName, LastName, Email, Phone (under UserDetails) has a value"
     return Rejection(
         422,
         "Nothing here identifies a person",
         "A lead needs a name, an e-mail address or a phone number.",
-        errors=[{"path": "UserDetails", "message": needed}],
+        errors=[{"path": "UserDetails", "message": _missing(lead.extra)}],
     )
+
+
+def _missing(extra: dict[str, Any]) -> str:
+    """What a body without a person lacks; a UserDetails that is no object stands in `extra`."""
+    unread = next((value for key, value in extra.items() if _folded(key) == "userdetails"), "")
+    if _says_nothing(unread):
+        return "none of FirstName, LastName, Email, Phone (under UserDetails) has a value"
+    return f"expected an object, found {_kind(unread)}"
+
+
+def _kind(value: object) -> str:
+    if isinstance(value, str):
+        return "text that is no JSON object"
+    return "a list" if isinstance(value, list) else "a single value"
 
 
 def _loaded(known: dict[str, Any], paths: dict[str, tuple[str, str]]) -> dict[str, Any]:
@@ -65,8 +78,8 @@ def _loaded(known: dict[str, Any], paths: dict[str, tuple[str, str]]) -> dict[st
 def _fold(document: object) -> tuple[dict[str, Any], dict[str, tuple[str, str]], dict[str, Any]]:
     """Sort a document into known values by folded key, where each stood, and everything else as it came."""
     if not isinstance(document, dict):
-        kind = "a list" if isinstance(document, list) else "a single value"
-        raise Rejection(422, "This is not a lead", f"Expected a JSON object, found {kind}.")
+        found = f"expected an object, found {_kind(document)}"
+        raise Rejection(422, "This is not a lead", f"The body: {found}.", errors=[{"path": "$", "message": found}])
     known: dict[str, Any] = {}
     paths: dict[str, tuple[str, str]] = {}
     extra: dict[str, Any] = {}
@@ -166,8 +179,8 @@ def _split_lead_source(values: dict[str, Any], extra: dict[str, Any]) -> None:
 def _third_part(text: str) -> tuple[str, str, str, str]:
     """Give publisher id, offer id, title and what is left over of the part behind the bar."""
     ids, _, rest = text.partition("|")
-    # Publisher ids have no capitals and no blanks; a third part that has is the offer's display name.
-    found = re.fullmatch(r"([a-z0-9_-]+)\.(\S+)", ids.strip())
+    # Ids have no blanks (capitals they have: RedHat, Canonical); a third part with some is the offer's display name.
+    found = re.fullmatch(r"([A-Za-z0-9_-]+)\.(\S+)", ids.strip())
     return (found[1], found[2], "", rest) if found else ("", "", text, "")
 
 

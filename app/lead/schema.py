@@ -24,7 +24,7 @@ class Line(fields.Field[str | None]):
         if isinstance(value, bool):
             return str(value).lower()
         if isinstance(value, int | float):
-            value = str(value)
+            value = f"{value:.15g}"  # as many digits as are exact, and no ".0" behind a phone
         if not isinstance(value, str):
             msg = f"expected text, found {'an object' if isinstance(value, dict) else 'a list'}"
             raise ValidationError(msg)

@@ -15,7 +15,7 @@ from app.log import logger, where_from
 from app.store.arrival import SealedArrival, opened, sealed_body, sealed_lead
 from app.store.counts import Counts
 from app.store.engine import StoreUnavailable
-from app.store.tables import Status, deliveries, duplicate_keys, inbox, quarantine, receipts
+from app.store.tables import LONGEST_OFFER, Status, deliveries, duplicate_keys, inbox, quarantine, receipts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -170,7 +170,7 @@ def lead_columns(store: Store, id_: str, lead: Lead | None) -> dict[str, Any]:
     one = sealed_lead(store, id_, lead)
     if lead is None or one is None:
         return {**dict.fromkeys(("lead_source", "action_code", "offer")), **NOTHING}
-    about = {"lead_source": lead.lead_source, "action_code": lead.action_code, "offer": lead.offer}
+    about = {"lead_source": lead.lead_source, "action_code": lead.action_code, "offer": _indexed(lead.offer)}
     return {**about, **NOTHING, **one._asdict()}
 
 
@@ -199,11 +199,15 @@ def _receipt_row(arrival: SealedArrival, first: str | None) -> tuple[Any, ...]:
         "person": None if duplicate else arrival.person,
         "lead_source": arrival.lead_source,
         "action_code": arrival.action_code,
-        "offer": arrival.offer,
+        "offer": _indexed(arrival.offer),
         "sealed": None if bare else arrival.sealed,
         "data_key": None if bare else arrival.data_key,
     }
     return tuple(values[name] for name in _RECEIPT)
+
+
+def _indexed(offer: str | None) -> str | None:
+    return offer and offer[:LONGEST_OFFER]
 
 
 def _quarantine_row(arrival: SealedArrival, content_type: str) -> tuple[Any, ...]:

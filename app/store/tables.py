@@ -71,7 +71,7 @@ receipts = Table(
     Column("test", Boolean, nullable=False),
     Column("lead_source", Text),
     Column("action_code", Text),
-    Column("offer", Text),
+    Column("offer", Text),  # at most LONGEST_OFFER characters of it
     Column("email_domain", Text),  # withheld leads only
     Column("duplicate_of", String(36)),
     Column("person", LargeBinary(16)),  # keyed hash of the e-mail address: finds a person without reading leads
@@ -89,6 +89,7 @@ Index("receipts_unusual", receipts.c.status, receipts.c.received_at, sqlite_wher
 TESTS = text("test")
 Index("receipts_tests", receipts.c.received_at, sqlite_where=TESTS)
 OFFERED = text("offer IS NOT NULL")
+LONGEST_OFFER = 500  # PostgreSQL refuses an entry of an index beyond 2704 bytes; the lead itself has all of it
 Index("receipts_by_offer", receipts.c.offer, receipts.c.received_at, sqlite_where=OFFERED)
 
 # What a receipt still owes to each destination, or owed. `due_at` is when it may next be claimed:
