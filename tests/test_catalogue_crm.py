@@ -573,6 +573,13 @@ def test_explain_reads_standard_input_and_numbers_the_steps(run):
     assert "Who acts: crm-admin" in said
 
 
+def test_explain_takes_a_code_with_a_minus_for_a_text(run):
+    for arguments in (["-2147220960"], ["--json", "-2147220960"]):
+        exit_code, said = run(*arguments)
+        assert exit_code == 0
+        assert "dynamics.missing-create-privilege" in said
+
+
 def test_explain_reads_standard_input_that_is_no_utf8(run):
     exit_code, said = run("--json", text=b"\xff\xfe LastCRMError: SecLib::RetrievePrivilegeForUser \xe9chec")
     assert (exit_code, json.loads(said)["code"]) == (0, "dynamics.no-security-role")

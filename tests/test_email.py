@@ -187,6 +187,16 @@ def test_a_recipient_refused_for_good_does_not_write_to_the_others_again(make_em
     assert taken(server) == [(THREE[0], THREE[2])]
 
 
+def test_a_recipient_who_is_left_out_is_told_in_the_log_without_the_address(make_email, mail_server, capsys):
+    server = mail_server()
+    server.refuse("RCPT", "550 5.1.1 User unknown", when=lambda address: address == THREE[1])
+    make_email(server, to=THREE).send([parcel()])
+    said = capsys.readouterr().out
+    for part in ("email.recipients_refused", "550 5.1.1", "warning"):
+        assert part in said
+    assert "@" not in said
+
+
 def test_a_recipient_refused_for_now_gets_the_letter_later_and_the_others_no_second_one(make_email, mail_server):
     server, destination = mail_server(), None
     destination = make_email(server, to=THREE)

@@ -5,6 +5,7 @@ import json
 import threading
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -132,7 +133,9 @@ def test_a_wait_that_is_asked_for_is_passed_on(wire, entra):
 
 def test_a_connection_that_times_out_is_a_network_failure(wire, entra):
     wire.replace("POST", entra.token_url, body=requests.ReadTimeout())
-    assert failure().code == "network.timeout"
+    found = failure()
+    assert found.code == "network.timeout"
+    assert found.about == f"signing in at {urlsplit(entra.token_url).hostname}"  # and not at the destination itself
 
 
 def test_a_discovery_document_without_endpoints_is_a_failure(wire, entra):

@@ -14,7 +14,18 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from app.catalogue.entry import UNCATALOGUED, CatalogueError, Entry
 from app.catalogue.files import compiled, index_claims, make_entry, read_folder
-from app.catalogue.text import Found, Reading, Weight, bare, normal, our_codes, plain, system_codes, variants
+from app.catalogue.text import (
+    Found,
+    Reading,
+    Weight,
+    bare,
+    normal,
+    our_codes,
+    plain,
+    reply_class,
+    system_codes,
+    variants,
+)
 from app.retry import Verdict
 
 if TYPE_CHECKING:
@@ -98,7 +109,8 @@ class Catalogue:
         """Recognise one failed attempt of a destination of type `kind`.
 
         What the system said in structured form goes first, then its words, then the bare status; in each the
-        type's own entries before those that several types share.
+        type's own entries before those that several types share. Of an SMTP reply nobody catalogued the class counts,
+        because its number means something else as a status of HTTP.
         """
         text = plain(detail)
         reading = Reading(text)
@@ -106,6 +118,7 @@ class Catalogue:
             self._by_code(kind, variants(code) if code else [], reading)
             or self._by_code(kind, self._codes_in(text), reading)
             or self._by_words(kind, reading)
+            or self._by_code(kind, reply_class(code) if code else [], reading)
             or self._by_status(kind, status)
             or self._entries[UNCATALOGUED]
         )
@@ -158,8 +171,8 @@ class Catalogue:
 
     def _by_words(self, kind: str, reading: Reading) -> Entry | None:
         own = [entry for entry in self if entry.kind == kind and self._matches(entry, reading)]
-        shared = (entry for entry in self if entry.generic and self._matches(entry, reading))
-        return next(iter(_telling(own)), None) or next(shared, None)
+        told = own or [entry for entry in self if entry.generic and self._matches(entry, reading)]
+        return next(iter(_telling(told)), None)
 
     def _by_status(self, kind: str, status: int | None) -> Entry | None:
         fitting = [entry for entry in self if status in entry.statuses]

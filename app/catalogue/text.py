@@ -34,11 +34,17 @@ _ENTRA = (
     re.compile(r"(?i)AADSTS[\s:_-]{0,2}(\d{4,8})(?!\d)"),
     re.compile(r"(?i)login\.[a-z.]{1,40}/error\?code=(\d{4,8})(?!\d)"),
     re.compile(r"(?i)sign-in error code:?\s{0,3}(\d{4,8})(?!\d)"),
+    # What Microsoft's own sign-in page shows; a shop's page has no such id behind the code.
+    re.compile(r"(?i)error code:?\s{0,3}(\d{4,8})(?!\d)(?=[^\w]{0,9}(?:request|correlation|trace) ?id)"),
 )
+_ENTRA_ALONE = re.compile(r"(?i)(?:error[ :]{0,2})?(?:code[ :]{0,2})?(\d{5,7})")
 _ENTRA_LIST = re.compile(r"error_codes[\"']?\s{0,4}[:=]\s{0,4}\[([\d,\s]{1,80})\]")
 # ASCII word edges: in Japanese a code stands between letters without a space.
 _HEX = re.compile(r"(?a)(?<!\w)0[xX]8[0-9A-Fa-f]{7}(?!\w)")
-_DECIMAL = re.compile(r"(?<![\w-])-2147\d{6}(?!\d)")
+_HEX_AFTER_CODE = re.compile(
+    r"(?ai)(?:code|hresult|result|error|hr)[\"']?\s{0,2}[:= ]\s{0,2}[\"'(]?(8[0-9a-f]{7})(?!\w)"
+)
+_DECIMAL = re.compile(r"(?<![\w-])(?:-2147|2147|2148)\d{6}(?!\d)")
 _WORD = re.compile(r"(?a)(?<![\w.$-])[A-Za-z][A-Za-z0-9_]{2,79}(?!\w)")
 # Codes that adapters of ours make up, as "dynamics-column-unknown".
 _DASHED = re.compile(r"(?a)(?<![\w./@-])[a-z]{2,30}(?:-[a-z]{2,30}){1,6}(?![\w=/@-]|\.\w)")
@@ -46,7 +52,7 @@ _DASHED = re.compile(r"(?a)(?<![\w./@-])[a-z]{2,30}(?:-[a-z]{2,30}){1,6}(?![\w=/
 _REPLY = re.compile(r"(?<![\w.])([45]\d\d)(?:[ -]|, ?b?['\"])[ #]?([45]\.\d{1,3}\.\d{1,3})(?!\.?\d)")
 _ENHANCED_ONLY = re.compile(r"(?im)(?:^[ \t>#]{0,8}|dsn=|status: ?)([45]\.\d{1,3}\.\d{1,3})(?!\.?\d)")
 _REPLY_ONLY = re.compile(
-    r"(?im)(?:^[ \t>#]{0,8}|\(|\bsmtp[ a-z]{0,20}[: ]|said: ?|code:? |error:? |reply:? )([45]\d\d)"
+    r"(?im)(?:^[ \t>#]{0,8}|\(|\bsmtp[ a-z]{0,20}[: ]{1,2}|said: ?|code:? |error:? |reply:? )([45]\d\d)"
     r"(?![\w.%])(?!(?:[ -]|, ?b?['\"])[ #]?[45]\.\d)"
 )
 
@@ -96,12 +102,20 @@ def one_line(text: str) -> str:
 
 def bare(text: str) -> str:
     """Give the normal form of a text that may be a code and nothing else."""
-    return normal(text.strip(" \t\r\n\"'.:,;()[]{}"))
+    code = text.strip(" \t\r\n\"'.:,;()[]{}")
+    entra = _ENTRA_ALONE.fullmatch(code)
+    return normal(f"AADSTS{entra[1]}" if entra else code)
 
 
 def normal(code: str) -> str:
-    """Give the form in which codes are compared: no letter case, single spaces."""
-    return " ".join(code.split()).casefold()
+    """Give the form in which codes are compared: no letter case, single spaces, and one of the same number's three.
+
+    Dataverse writes 0x80040220 in one place, -2147220960 in another, 80040220 or 2147746336 in a third.
+    """
+    code = " ".join(code.split()).casefold()
+    if _DECIMAL.fullmatch(code):
+        return f"0x{int(code) & 0xFFFFFFFF:08x}"
+    return f"0x{code}" if _HEX.fullmatch(f"0x{code}") else code
 
 
 def variants(code: str) -> list[str]:
@@ -113,6 +127,12 @@ def variants(code: str) -> list[str]:
     if reply:
         return [f"{reply[1]} {reply[2]}", reply[2], reply[1]]
     return [normal(code)]
+
+
+def reply_class(code: str) -> list[str]:
+    """Give what the first digit of an SMTP reply says where nothing else of it is known: "4yz" or "5yz" (RFC 5321)."""
+    reply = re.fullmatch(r"([45])\d\d(?:[ -]#?[45]\.\d{1,3}\.\d{1,3})?", code.strip())
+    return [f"{reply[1]}yz"] if reply else []
 
 
 def our_codes(text: str) -> list[str]:
@@ -133,8 +153,8 @@ def _numbers(text: str) -> Iterator[Found]:
     numbers = [match[1] for pattern in _ENTRA for match in pattern.finditer(text)]
     numbers += [number for match in _ENTRA_LIST.finditer(text) for number in re.findall(r"\d{4,8}", match[1])]
     yield from (Found(f"aadsts{number}") for number in numbers)
-    yield from (Found(match[0].casefold()) for match in _HEX.finditer(text))
-    yield from (Found(match[0]) for match in _DECIMAL.finditer(text))
+    yield from (Found(normal(match[0])) for pattern in (_HEX, _DECIMAL) for match in pattern.finditer(text))
+    yield from (Found(normal(match[1])) for match in _HEX_AFTER_CODE.finditer(text))
     for match in _REPLY.finditer(text):
         if match[1][0] == match[2][0]:
             yield Found(f"{match[1]} {match[2]}")

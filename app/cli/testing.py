@@ -82,7 +82,8 @@ def _story(wiring: Wiring, found: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-@click.command()
+# Dataverse's codes have a minus in front: they are texts here, and no options.
+@click.command(context_settings={"ignore_unknown_options": True})
 @click.argument("text", required=False)
 @click.pass_obj
 @as_json

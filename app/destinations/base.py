@@ -243,7 +243,15 @@ def http_session(ca_bundle: str | None) -> requests.Session:
             kwargs["allow_redirects"] = False  # only the configured host gets leads and tokens; get() would follow
             if ca_bundle:
                 kwargs["verify"] = ca_bundle
-            return super().request(*args, **kwargs)
+            try:
+                return super().request(*args, **kwargs)
+            except requests.RequestException:
+                raise
+            except OSError as exc:  # requests' way to say that the file of a CA bundle isn't there
+                if "CA certificate bundle" not in str(exc):
+                    raise
+                why = "there is no file at ca_bundle (or at REQUESTS_CA_BUNDLE of the environment)"
+                raise DeliveryFailed(code="network.tls-untrusted", detail=why, about=why) from None
 
     def own_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
         """Take a name and password out of the address; left to itself, requests puts ~/.netrc's over our tokens."""
@@ -272,21 +280,31 @@ def _causes(exc: BaseException) -> Iterator[BaseException]:
 _HUNG_UP = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
 
 
-def network_failure(exc: BaseException) -> DeliveryFailed:
-    """Read an exception of socket, ssl, requests, urllib3 or an SDK on top of them as one of `network.*`."""
+def network_failure(exc: BaseException, *, at: str = "") -> DeliveryFailed:
+    """Read an exception of socket, ssl, requests, urllib3 or an SDK on top of them as one of `network.*`.
+
+    `at` names a host other than the destination's own, such as the sign-in service.
+    """
     found = list(_causes(exc))
     names = {base.__name__ for one in found for base in type(one).__mro__}
-    if any(isinstance(one, socket.gaierror) for one in found) or "NameResolutionError" in names:
+    untrusted = next((one for one in found if isinstance(one, ssl.SSLError) and not isinstance(one, _HUNG_UP)), None)
+    why = ""
+    if "ProxyError" in names:
+        code = "network.proxy-failed"
+        why = next((str(one) for one in found if str(one).startswith("Tunnel connection failed: ")), "")
+    elif any(isinstance(one, socket.gaierror) for one in found) or "NameResolutionError" in names:
         code = "network.name-not-resolved"
-    elif any(isinstance(one, ssl.SSLError) and not isinstance(one, _HUNG_UP) for one in found):
+    elif untrusted is not None:
         code = "network.tls-untrusted"
+        why = next(filter(None, (getattr(untrusted, name, "") for name in ("verify_message", "reason"))), "")
     elif any(isinstance(one, ConnectionRefusedError) for one in found):
         code = "network.refused"
     elif any(isinstance(one, TimeoutError) for one in found) or names & {"Timeout", "TimeoutError"}:
         code = "network.timeout"
     else:
         code = "network.interrupted"
-    return DeliveryFailed(code, detail=type(exc).__name__)
+    at = f"{at}: " if at else ""
+    return DeliveryFailed(code, detail=f"{at}{why or type(exc).__name__}", about=f"{at}{why}".removesuffix(": "))
 
 
 def parse_retry_after(value: str | None, *, now: datetime) -> float | None:

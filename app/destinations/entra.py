@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from app.destinations.base import DeliveryFailed, network_failure, parse_retry_after
 from app.destinations.entra_certificate import check_certificate
@@ -88,7 +89,7 @@ class EntraToken:
         try:
             answer = self._ask()
         except (requests.RequestException, OSError) as exc:
-            raise network_failure(exc) from None
+            raise network_failure(exc, at=f"signing in at {urlsplit(self._authority).hostname}") from None
         except (ValueError, KeyError, RuntimeError) as exc:
             # An authority that msal won't take as an address, or a discovery document without its endpoints.
             raise DeliveryFailed(_BAD_AUTHORITY, detail=str(exc)[:_DETAIL]) from None

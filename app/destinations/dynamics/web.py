@@ -157,7 +157,7 @@ class Web:
             page = failed.code is None and failed.status == 200  # noqa: PLR2004  (something in the service's place)
             code = UNREADABLE if page else failed.code
             raise SignInFailed(
-                code, status=failed.status, detail=failed.detail, retry_after=failed.retry_after
+                code, status=failed.status, detail=failed.detail, retry_after=failed.retry_after, about=failed.about
             ) from None
 
     def _tokens(self) -> EntraToken:

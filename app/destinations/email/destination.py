@@ -237,7 +237,7 @@ class Email:
             else:
                 oauth = self._settings["auth"] == "oauth"
                 token_or_none = self._token(scope=self._settings["scope"]) if oauth else None
-                self._made = SmtpTransport(self._settings, token=token_or_none, timeout=self._timeout)
+                self._made = SmtpTransport(self.name, self._settings, token=token_or_none, timeout=self._timeout)
         return self._made
 
     def _token(self, *, scope: str) -> EntraToken:

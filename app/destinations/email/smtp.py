@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.destinations.base import DeliveryFailed, Sent
 from app.destinations.email.line import CHALLENGE, Line, cleared, ends_line, expect, read_errors, refused_by
+from app.log import logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -34,8 +35,9 @@ _UNTRUSTED = "network.tls-untrusted"
 class SmtpTransport:
     """Connects, signs in and hands over, as the destination's settings say."""
 
-    def __init__(self, settings: Mapping[str, Any], *, token: EntraToken | None, timeout: float) -> None:
+    def __init__(self, name: str, settings: Mapping[str, Any], *, token: EntraToken | None, timeout: float) -> None:
         """Keep what a connection takes; `token` for `auth = "oauth"`, `timeout` in seconds for each answer."""
+        self._name = name
         self._settings = settings
         self._token = token
         self._timeout = timeout
@@ -109,7 +111,8 @@ class SmtpTransport:
         try:
             return ssl.create_default_context(cafile=self._settings["ca_bundle"])
         except OSError as exc:  # no such file, or not a PEM
-            raise DeliveryFailed(_UNTRUSTED, detail=f"ca_bundle: {type(exc).__name__}") from None
+            why = f"ca_bundle can't be used: {type(exc).__name__}"
+            raise DeliveryFailed(_UNTRUSTED, detail=why, about=why) from None
 
     def _secure(self, line: Line) -> None:
         expect(line.ehlo())
@@ -186,6 +189,10 @@ class SmtpTransport:
         if refused and (not someone_has_it or (passing and letter.resumable)):
             raise passing or next(iter(refused.values()))
         self._reached.pop(letter.message_id, None)
+        if refused:
+            codes = sorted({no.code or "" for no in refused.values()})
+            told = {"refused": len(refused), "recipients": len(self._settings["to"]), "codes": codes}
+            logger("email").warning("email.recipients_refused", destination=self._name, **told)
         return Sent(letter.message_id)
 
     def _transaction(
