@@ -228,9 +228,12 @@ def test_an_arrival_that_cannot_be_written_fails_alone(store, group):
     assert [row["id"] for row in rows(store, receipts)] == [id_of(1), id_of(3), id_of(4)]
 
 
-def test_a_character_that_postgresql_cannot_hold_keeps_back_nobody_and_is_told_nobody(postgres_url, opened, capfd):
+@pytest.mark.parametrize(
+    "more", ["\0", "".join(map(chr, range(0x20000, 0x22000)))], ids=["NUL", "more than an index holds"]
+)
+def test_what_postgresql_cannot_hold_keeps_back_nobody_and_is_told_nobody(postgres_url, opened, capfd, more):
     store = opened(postgres_url)
-    keep(store, arrival(1, source="secret\x00"), arrival(2))
+    keep(store, arrival(1, source=f"secret{more}"), arrival(2))
     assert [row["id"] for row in rows(store, receipts)] == [id_of(2)]
     said = "".join(capfd.readouterr())
     assert id_of(1) in said

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = "0006"  # the newest migration; a test holds it to migrations/versions
 BUSY_SECONDS = 10
 LOCK_NOT_AVAILABLE = "55P03"  # SQLSTATE
+LIMIT_EXCEEDED = "54"  # how the SQLSTATEs of a row that no index holds begin; psycopg calls those operational as well
 SAYS_MOVED = "leadwire.moved"  # begins what the database says when something is written to a store that has moved
 
 
@@ -294,10 +295,11 @@ class Store:
             away = isinstance(cause, (driver.OperationalError, driver.InterfaceError, driver.InternalError))
             # SQLite says a plain DatabaseError of a file that is no database, or a broken one.
             away = away or type(cause) is driver.DatabaseError or getattr(error, "connection_invalidated", False)
-            if not away and SAYS_MOVED not in str(cause):
+            sqlstate = getattr(cause, "sqlstate", None) or ""
+            if (not away and SAYS_MOVED not in str(cause)) or sqlstate.startswith(LIMIT_EXCEEDED):
                 raise
             msg = f"{self.name}: {_reason(error)}"
-            kind = Contended if getattr(cause, "sqlstate", None) == LOCK_NOT_AVAILABLE else StoreUnavailable
+            kind = Contended if sqlstate == LOCK_NOT_AVAILABLE else StoreUnavailable
             raise kind(msg) from None
         except OSError as error:
             msg = f"{self.name}: {error.strerror or type(error).__name__}"
