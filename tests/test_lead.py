@@ -386,3 +386,8 @@ def test_any_json_object_becomes_a_lead_or_a_rejection(document):
 def test_any_multipart_body_becomes_a_lead_or_a_rejection(values, name):
     parts = [b"--b\r\nContent-Disposition: form-data; " + name + b"\r\n\r\n" + value + b"\r\n" for value in values]
     assert_sound(read(b"".join(parts) + b"--b--\r\n", "multipart/form-data; boundary=b"))
+
+
+def test_a_long_number_keeps_every_digit():
+    number = 49_301_234_567_890_123_456
+    assert lead_of({**DOCUMENTED, "UserDetails": {**PERSON, "Phone": number}}).phone == str(number)

@@ -23,8 +23,10 @@ class Line(fields.Field[str | None]):
         del attr, data, kwargs
         if isinstance(value, bool):
             return str(value).lower()
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)  # no ".0" behind a phone
         if isinstance(value, int | float):
-            value = f"{value:.15g}"  # as many digits as are exact, and no ".0" behind a phone
+            value = str(value)
         if not isinstance(value, str):
             msg = f"expected text, found {'an object' if isinstance(value, dict) else 'a list'}"
             raise ValidationError(msg)
