@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from app.cli import main
+from app.store.tables import State, Status
 from tests.parts.commands import commands
 
 COMMANDS = {name: command for name, command in commands().items() if not isinstance(command, click.Group)}
@@ -82,6 +83,19 @@ def test_a_wrong_configuration_is_said_in_json_too(run):
     done = run("leads", "--json", config="[server]\nworkers = 0\n" + CONFIG)
     assert done.exit_code == 2
     assert "[server] workers: found 0; allowed: a whole number from 1 to 64" in json.loads(done.stdout)["error"]
+
+
+def test_check_exits_1_for_a_wrong_configuration_and_keeps_the_shape_of_its_answer(run):
+    done = run("check", "--offline", "--json", config="[server]\nworkers = 0\n" + CONFIG)
+    document = json.loads(done.stdout)
+    assert (done.exit_code, document["ok"], document["destinations"]) == (1, False, [])
+    assert "[server] workers" in document["error"]
+
+
+@pytest.mark.parametrize("state", sorted({*map(str, Status), *map(str, State)}))
+def test_leads_are_listed_by_every_state_there_is(run, state):
+    done = run("leads", "--state", state, "--json")
+    assert (done.exit_code, json.loads(done.stdout)) == (0, [])
 
 
 def test_check_names_the_code_of_what_is_wrong(run, tmp_path):

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from app.cli.output import as_json, say, steps, who, with_why
-from app.settings import new_key
+from app.cli.output import as_json, fail, say, steps, who, with_why
+from app.settings import ConfigError, new_key
+from app.store import StoreUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -28,13 +29,18 @@ if TYPE_CHECKING:
 @as_json
 def check(obj: Context, *, offline: bool, names: tuple[str, ...], why: str, json_: bool) -> None:
     """Check the configuration, then the store and each destination for real; exit 1 if anything is wrong."""
-    wiring = obj.wiring
-    if offline:
-        say({"ok": True, "destinations": []}, f"{wiring.settings.where}: nothing wrong", json_=json_)
-        return
-    wiring.store.migrate()
-    wiring.store.check_writable()
-    wiring.store.keyring.unlock()
+    try:
+        wiring = obj.wiring
+        if offline:
+            say({"ok": True, "destinations": []}, f"{wiring.settings.where}: nothing wrong", json_=json_)
+            return
+        wiring.store.migrate()
+        wiring.store.check_writable()
+        wiring.store.keyring.unlock()
+    except ConfigError as exc:  # that is what is checked: exit 1, and the answer keeps its shape
+        fail(str(exc), json_=json_, destinations=[])
+    except StoreUnavailable as exc:
+        fail(f"The store can't be used. {exc}", json_=json_, destinations=[])
     for name in names:
         wiring.operations.see_configured(name)
     found = _check_all(wiring.operations, names or wiring.operations.kinds, by=who(why), quiet=json_)

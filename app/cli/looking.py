@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 ALL_IS_WELL = "All is well: nothing is held, failing or dead, and nothing waits."
 WAITING = {State.DUE, State.SENDING, State.HELD}
-STATES = [str(one) for one in (*Status, *State) if one != State.DISCARDED]
+STATES = dict.fromkeys(map(str, (*Status, *State)))  # `discarded` is both
 
 
 @click.command()

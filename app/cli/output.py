@@ -8,7 +8,7 @@ import re
 import sys
 from datetime import UTC, datetime, timedelta
 from functools import wraps
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -50,10 +50,10 @@ def with_why(function: Callable[..., Any]) -> Callable[..., Any]:
     return click.option("--why", default="", metavar="TEXT", help=text)(function)
 
 
-def fail(message: str, *, json_: bool, status: int = 1) -> None:
-    """Say what is wrong and end."""
+def fail(message: str, *, json_: bool, status: int = 1, **more: Any) -> NoReturn:  # noqa: ANN401
+    """Say what is wrong and end; `more` are further members of the JSON."""
     if json_:
-        click.echo(json.dumps({"ok": False, "error": message}))
+        click.echo(json.dumps({"ok": False, "error": message, **more}))
     else:
         click.echo(message, err=True)
     sys.exit(status)

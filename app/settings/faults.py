@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from marshmallow import Schema, ValidationError
 
 LONGEST_SHOWN = 80
+ALLOWED = {  # where the field has no words of its own
+    "Invalid input type.": "a table",
+    "Not a valid mapping type.": "a table",
+    "Not a valid list.": "a list",
+    "Not a valid string.": "a text",
+}
 Keys = tuple[Any, ...]  # from the root: names of tables and settings, indexes in lists
 
 
@@ -48,10 +54,10 @@ def _fault(keys: Keys, message: str, document: Any, schema: Schema) -> str:  # n
     level, one = _field_at(schema, keys)
     if one is None and level is not None:
         return f"{name}: unknown setting{_near(keys, level)}; allowed here: {', '.join(_names(level))}"
-    if isinstance(one, SecretField) or (isinstance(one, fields.List) and isinstance(one.inner, SecretField)):
+    if isinstance(one, SecretField):
         ours = keys[0] in ("sources", "console") and "No such file" in message
         return f"{name}: {message}" + (" (`leadwire serve` makes it on the first start)" if ours else "")
-    allowed = one.metadata.get("allowed") if one is not None else None
+    allowed = (one.metadata.get("allowed") if one is not None else None) or ALLOWED.get(message)
     says = f"allowed: {allowed}" if allowed and not message.startswith("allowed") else message
     found = _found(document, keys)
     return f"{name}: missing; {says}" if found is None else f"{name}: found {_shown(found, one)}; {says}"
@@ -91,6 +97,8 @@ def _shown(found: object, one: fields.Field[Any] | None) -> str:
     """Show a value as far as no secret can be in it: where a table belongs, its kind only."""
     if isinstance(found, dict):
         return "a table"
+    if isinstance(one, fields.List) and isinstance(one.inner, SecretField):
+        return "an empty list" if found == [] else "something else"
     if isinstance(one, fields.Nested | fields.Dict) or one is None:
         return "a list" if isinstance(found, list) else "a text" if isinstance(found, str) else repr(found)
     if isinstance(found, list) and any(isinstance(entry, dict | list) for entry in found):

@@ -172,7 +172,7 @@ class _Console(_Section):
         if data["enabled"] and data["sign_in"] == "entra":
             missing = [name for name in ("tenant_id", "client_id", "client_secret") if not data[name]]
             if missing:
-                msg = 'missing, and needed by sign_in = "entra"'
+                msg = 'needed by sign_in = "entra"'
                 raise ValidationError({name: [msg] for name in missing})
 
     @post_load

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from app.web.answers import Refused, failure, problem
-from app.web.receive import GoneError, read, tell
+from app.web.receive import read, tell
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -30,7 +30,7 @@ class Gathering:
 
     @asynccontextmanager
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> AsyncIterator[Receive | None]:
-        """Give what receives the body in one piece; None: the request is answered, or whoever asked is gone."""
+        """Give what receives the body in one piece; None: the request is answered."""
         held = 0
 
         async def counted() -> Message:
@@ -51,8 +51,6 @@ class Gathering:
     async def _whole(self, scope: Message, receive: Receive, send: Send) -> Receive | None:
         try:
             body = await read(dict(scope["headers"]), receive, self._largest)
-        except GoneError:
-            return None
         except _FullError:
             await tell(scope, send, _FULL)
             return None

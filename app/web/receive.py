@@ -50,8 +50,6 @@ class Receiver:
         """Answer one request."""
         try:
             told = await self._answer(scope, receive)
-        except GoneError:
-            return
         except Exception as exc:  # noqa: BLE001  (whatever it is, the sender must not be told that the lead is kept)
             told = failure(exc)
         await tell(scope, send, told)
@@ -98,12 +96,12 @@ class Receiver:
         )
 
 
-class GoneError(Exception):
-    """Whoever asked is gone, or has said all; `came` is what came of the body."""
+class GoneError(Refused):
+    """Whoever asked is gone, or is there still and sent chunks that are none; `came` is what came of the body."""
 
     def __init__(self, came: bytes) -> None:
         """Take what came."""
-        super().__init__()
+        super().__init__(400)
         self.came = came
 
 
