@@ -178,3 +178,24 @@ def test_a_reply_of_a_mail_server_leads_to_what_mends_it(code, detail, expected,
 @pytest.mark.parametrize("status", [500, 502, 503, 504])
 def test_the_same_number_as_a_status_of_http_is_a_passing_fault(status):
     assert translated("email", None, status=status) == ("http.unavailable", "retry")
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        ("unable to sign in to Dynamics CRM", "dynamics.sign-in-failed"),
+        ("LastCRMException", "dynamics.sign-in-failed"),
+        ("no create permission for leadsourcecode on the lead entity", "dynamics.missing-create-privilege"),
+        ("tenant not found, perhaps no active subscription", "dynamics.tenant-not-found"),
+        ("Tenant not found.", "dynamics.tenant-not-found"),
+        ("no roles assigned", "dynamics.no-security-role"),
+        ("application with identifier not found in the directory", "dynamics.application-not-found"),
+        ("requested tenant identifier is not valid, nor an external domain format", "dynamics.tenant-id-invalid"),
+        ("invalid client secret", "dynamics.client-secret-invalid"),
+        ("request channel timed out after 00:02:00", "dynamics.timeout"),
+        ("a mandatory picklist field makes leads vanish", "salesforce.picklist-mandatory"),
+        ("blob storage is no longer a lead destination", "azure_blob.retired"),
+    ],
+)
+def test_an_error_as_publishers_know_it_needs_no_system_s_name(words, code):
+    assert explained(words) == code
