@@ -30,10 +30,16 @@ def run(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_has_help_and_json_but_those_that_only_run(run, name):
+def test_every_command_has_help_and_json(run, name):
     done = run(name, "--help", config=None)
     assert done.exit_code == 0
-    assert ("--json" in done.stdout) is (name not in ("serve", "work"))
+    assert "--json" in done.stdout
+
+
+def test_what_keeps_a_worker_from_starting_can_be_had_in_json(run):
+    done = run("work", "--json", config="[server]\nworkers = 0\n" + CONFIG)
+    assert done.exit_code == 2
+    assert "allowed: a whole number from 1 to 64" in json.loads(done.stdout)["error"]
 
 
 def test_explain_needs_no_configuration(run):

@@ -1,5 +1,6 @@
 """The real processes: started, used, killed, stopped."""
 
+import json
 import os
 import random
 import signal
@@ -129,9 +130,11 @@ def test_a_killed_supervisor_leaves_no_process_behind(server):
 
 def test_a_second_server_on_the_same_address_refuses_to_start(server):
     server.start()
-    done = server.command("serve")
+    done = server.command("serve", "--json")
     assert done.returncode == 2
-    assert f"[server] bind: can't listen on 127.0.0.1:{server.port}" in done.stderr
+    assert (
+        f"[server] bind: can't listen on 127.0.0.1:{server.port}" in json.loads(done.stdout.splitlines()[-1])["error"]
+    )
 
 
 def test_100_identical_posts_at_once_make_one_delivery(server_on):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 from urllib.parse import quote
 
 import click
@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 STORE_PATIENCE = 30.0  # seconds that a database may take to come up with us
 
 
-def serve(obj: Context, receivers: subprocess.Popen[bytes], *, bind: str | None, with_worker: bool) -> None:
+def serve(
+    obj: Context, receivers: subprocess.Popen[bytes], *, bind: str | None, with_worker: bool, json_: bool
+) -> None:
     """Run the server until it is stopped; `receivers` wait to be told where."""
     configure_logging()
     try:
@@ -35,12 +37,12 @@ def serve(obj: Context, receivers: subprocess.Popen[bytes], *, bind: str | None,
         _banner(obj.wiring, made, bind)
         run_server(obj.wiring, receivers, bind=bind or obj.wiring.settings.server.bind, with_worker=with_worker)
     except (ConfigError, CannotListen) as exc:
-        _fail(str(exc), status=2)
+        _fail(str(exc), json_=json_, status=2)
     except StoreUnavailable as exc:
-        _fail(f"[store] url: the store can't be used. {exc}", status=1)
+        _fail(f"[store] url: the store can't be used. {exc}", json_=json_)
 
 
-def work(obj: Context) -> None:
+def work(obj: Context, *, json_: bool) -> None:
     """Run a worker until it is stopped."""
     from app.worker import work as run_worker  # noqa: PLC0415  (`serve` waits for no such thing)
 
@@ -49,15 +51,16 @@ def work(obj: Context) -> None:
     try:
         _migrate(obj.wiring)
     except ConfigError as exc:
-        _fail(str(exc), status=2)
+        _fail(str(exc), json_=json_, status=2)
     except StoreUnavailable as exc:
-        _fail(f"The store can't be used. {exc}", status=1)
+        _fail(f"The store can't be used. {exc}", json_=json_)
     sys.exit(0 if run_worker(obj.wiring) else 1)
 
 
-def _fail(message: str, *, status: int) -> None:
-    click.echo(message, err=True)
-    sys.exit(status)
+def _fail(message: str, *, json_: bool, status: int = 1) -> NoReturn:
+    from app.cli.output import fail  # noqa: PLC0415  (who starts well does not wait for it)
+
+    fail(message, json_=json_, status=status)
 
 
 def _migrate(wiring: Wiring) -> None:
