@@ -43,6 +43,24 @@ def fold_domain(domain: str) -> str:
         return re.sub(r"[^a-z0-9.-]", "", text).strip(".-")
 
 
+def fold_letters(text: str) -> str:
+    """Give a text as letters are compared: without case, composed alike, nothing invisible between them."""
+    return text.lower() if text.isascii() else _visible(text).casefold()
+
+
+def spellings(address: str) -> tuple[str, ...]:
+    """Give the ways to write an e-mail address, letters folded: first with its domain in ASCII, then as an IDN."""
+    local, at, domain = fold_letters(address).strip().rpartition("@")
+    if not at:
+        return (domain,)
+    folded = fold_domain(domain)
+    try:
+        shown = idna.decode(folded) if "xn--" in folded else folded
+    except idna.IDNAError:
+        shown = folded
+    return tuple(dict.fromkeys((f"{local}@{folded}", f"{local}@{shown}")))
+
+
 class Withholding:
     """The rule of `[privacy]`: which domains' people are not kept."""
 
@@ -96,8 +114,12 @@ def _fold_text(text: str) -> str:
     if "&" in text:
         text = html.unescape(text)
     if not text.isascii():
-        text = _INVISIBLE.sub("", unicodedata.normalize("NFKC", text).replace("\u3002", "."))
+        text = _visible(text)
     return unquote_plus(text) if "%" in text else text
+
+
+def _visible(text: str) -> str:
+    return _INVISIBLE.sub("", unicodedata.normalize("NFKC", text).replace("\u3002", "."))
 
 
 def _readings(body: bytes) -> Iterator[str]:

@@ -239,6 +239,34 @@ def test_an_unusual_address_is_found_in_somebody_elses_notes(store, acts, addres
     assert acts.find_person(address, person_key(store, address)) == [id_of(1)]
 
 
+@pytest.mark.parametrize(
+    ("written", "asked"),
+    [
+        ("some@b\u00fccher.example", "Some@xn--bcher-kva.example"),
+        ("some@xn--bcher-kva.example", "some@B\u00dcCHER.example"),
+        ("jose\u0301@contoso.com", "JOS\u00c9@contoso.com"),
+        ("someone@contoso.com.", "someone@contoso.com"),
+        ("some\u200bone@contoso.com", "someone@contoso.com"),
+    ],
+)
+def test_an_address_is_found_in_its_other_spellings(store, acts, written, asked):
+    keep(
+        store,
+        lead_of(store, 1, Lead(email=written)),
+        arrival(2, lead=Lead(last_name="One", description=f"or {written}")),
+        unreadable(3, body=f'{{"Email": "{written}"'.encode()),
+        lead_of(store, 4, Lead(email=f"not-{written}")),
+    )
+    assert person_key(store, written) == person_key(store, asked)
+    assert acts.find_person(asked, person_key(store, asked)) == [id_of(1), id_of(2), id_of(3)]
+
+
+def test_a_body_that_is_no_utf_8_is_of_whom_it_names_and_of_nobody_else(store, acts):
+    keep(store, unreadable(1, body="jos\u00e9@contoso.com".encode("latin-1")))
+    assert acts.find_person("jos@contoso.com", b"") == []
+    assert acts.find_person("jos\u00e9@contoso.com", b"") == [id_of(1)]
+
+
 def test_erasing_forgets_who_it_was_and_says_who_else_holds_it(store, acts):
     keep(
         store,

@@ -141,6 +141,15 @@ def test_a_head_that_is_gone_is_noticed_also_after_the_next_act(store, value):
     assert fault(store) == ("was changed, or the one before it was", "lead-4")
 
 
+@pytest.mark.parametrize("column", ["at", "number", "hash"])
+def test_an_entry_whose_values_have_become_texts_is_named(sqlite_url, opened, column):
+    store = opened(sqlite_url)
+    did(store, "lead-1", "lead-2")
+    untyped = sa.table("audit", sa.column(column), sa.column("target"))
+    change(store, untyped.update().where(untyped.c.target == "lead-2").values({column: "x"}))
+    assert fault(store)[1] == "lead-2"
+
+
 def test_a_head_that_was_put_back_does_not_fit_what_came_after(store):
     did(store, "lead-1")
     earlier = head_value(store)

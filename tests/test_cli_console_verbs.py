@@ -94,7 +94,13 @@ def test_leads_are_found_by_person_offer_source_destination_and_time(line):
 
 
 def test_an_address_that_is_no_whole_one_is_refused(line):
-    assert "whole e-mail address" in line.json("leads", "--email", "someone", status=1)["error"]
+    for given in (
+        "someone",
+        "mailto:someone@contoso.com",
+        "Some One <someone@contoso.com>",
+        "a@contoso.com,b@contoso.com",
+    ):
+        assert "whole e-mail address" in line.json("leads", "--email", given, status=1)["error"]
 
 
 def test_to_show_a_lead_is_recorded_with_its_reason(line):

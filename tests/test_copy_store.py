@@ -14,7 +14,7 @@ from app.store import StoreUnavailable, open_store
 from app.store.copying import Copy, CopyFault, abandon, changes, following
 from app.store.copying.comparing import content
 from app.store.desk import problems
-from app.store.tables import State, audit, deliveries, meta, metadata, receipts, workers
+from app.store.tables import LONGEST_OFFER, State, audit, deliveries, meta, metadata, receipts, workers
 from app.wiring import utc_now
 from tests.parts.arrivals import (
     NOW,
@@ -113,6 +113,21 @@ def test_a_copy_holds_the_same_and_is_used_like_the_store_it_was_made_of(source,
     claims = outbox(used).claim("crm", limit=100, now=NOW)
     assert sorted(claim.lead.email for claim in claims) == sorted(f"{one}@contoso.com" for one in (*range(1, 21), 900))
     used.close()
+
+
+def test_what_only_sqlite_can_hold_is_copied_as_far_as_postgresql_can(source, target):
+    fill(source)
+    long = "".join(chr(0x20AC + number) for number in range(9000))  # nothing that an index could compress
+    odd = {1: {"offer": long}, 2: {"lead_source": "App\0Source"}, 3: {"lead_source": long}}
+    with source.write() as connection:
+        for number, values in odd.items():
+            connection.execute(receipts.update().where(receipts.c.id == id_of(number)).values(**values))
+    moved(source, target)
+    with target.read() as connection:
+        kept = {row.id: row for row in connection.execute(sa.select(receipts))}
+    assert kept[id_of(1)].offer == long[:LONGEST_OFFER]
+    assert kept[id_of(2)].lead_source == "AppSource"
+    assert kept[id_of(3)].lead_source == long
 
 
 def test_what_the_database_numbers_itself_goes_on_after_what_was_copied(source, target):

@@ -21,14 +21,33 @@ PLAIN = "LeadCreationDateTime,Email\n2026-11-20T23:51:00Z,someone@contoso.com\n"
         PLAIN.replace(",", "\t").encode("utf-16"),
         PLAIN.rstrip("\n").encode(),
         (PLAIN + "\n,\n").encode(),
+        ("\n \n" + PLAIN).replace(" ", "").encode(),
         PLAIN.replace("LeadCreationDateTime", " lead creation date/time ").encode(),
         PLAIN.replace("Email", '"E-mail address"').encode(),
     ],
-    ids=["plain", "mark", "utf-16", "lines", "semicolon", "tab", "no end", "empty lines", "spaces", "quoted"],
+    ids=[
+        "plain",
+        "mark",
+        "utf-16",
+        "lines",
+        "semicolon",
+        "tab",
+        "no end",
+        "empty lines",
+        "empty first",
+        "spaces",
+        "quoted",
+    ],
 )
 def test_an_export_is_read_however_it_was_saved(body):
     (row,) = read_export(body)
-    assert (row.line, row.created_at, row.email, row.values) == (2, AT, "someone@contoso.com", {})
+    assert (row.created_at, row.email, row.values) == (AT, "someone@contoso.com", {})
+
+
+@pytest.mark.parametrize(("before", "line"), [("", 2), ("\n", 3), ("sep=;\r\n", 3)])
+def test_a_line_is_numbered_as_in_the_file(before, line):
+    separator = ";" if before.startswith("sep") else ","
+    assert [row.line for row in read_export((before + PLAIN.replace(",", separator)).encode("utf-8-sig"))] == [line]
 
 
 @pytest.mark.parametrize(
@@ -36,6 +55,7 @@ def test_an_export_is_read_however_it_was_saved(body):
     [
         ("2026-11-20T23:51:00.1234567+00:00", AT + timedelta(microseconds=123456)),
         ("2026-11-20 23:51", AT),
+        ("2026-11-20 23:51:00 UTC", AT),
         ("2026-11-21T01:51:00+02:00", AT.astimezone(timezone(timedelta(hours=2)))),
         ("11/20/2026 11:51:00 PM", AT),
         ("11/20/2026 23:51", AT),
@@ -75,6 +95,13 @@ def test_columns_can_be_named():
     [
         (b"", "empty"),
         (b"\xff\xff\xff", "not UTF-8"),
+        (b"\r\n\r\n", "empty"),
+        (PLAIN.encode("utf-16-le"), "not UTF-8"),
+        (b"PK\x03\x04\x14\x00", "Excel workbook. Save it as CSV"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1", "Excel workbook. Save it as CSV"),
+        (b"Created,Email\n0001-01-01T00:00:00+14:00,a@b.example\n", "Line 2: the time .* Have them as 2026-"),
+        (b"Created,Email\n9999-12-31T23:59:59-14:00,a@b.example\n", "Line 2: the time"),
+        (b"Created,Email\n1969-12-31T23:59:59Z,a@b.example\n", "Line 2: the time"),
         (b"Email\na@b.example\n", r"No column for created_at is among: Email\. .*--column created_at=NAME"),
         (b"Created,Whom\n2026-11-20,x\n", "No column for email is among: Created, Whom"),
         (b"Created,Email\nyesterday,a@b.example\n2026-11-20,a@b.example\n", r"Line 2: the time .*\(1 such"),

@@ -70,11 +70,15 @@ def _target(url: str, password: str | None, *, json_: bool) -> Store:
     """Open the target; what is wrong with its URL or password is said."""
     try:
         check_store(url)
+        allowed = url.startswith("postgresql:")
+    except ValidationError:
+        allowed = False
+    if not allowed:
+        fail("URL: allowed: postgresql://USER@HOST/DATABASE; its password goes into --password", json_=json_, status=2)
+    try:
         secret = read_secret(password) if password else None
     except ValidationError as exc:
-        fail(f"URL, --password: {exc.messages[0]}", json_=json_, status=2)
-    if not url.startswith("postgresql:"):
-        fail("URL: allowed: postgresql://USER@HOST/DATABASE", json_=json_, status=2)
+        fail(f"--password: {exc.messages[0]}", json_=json_, status=2)
     return open_store(url, secret)
 
 

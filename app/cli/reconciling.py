@@ -52,7 +52,8 @@ def reconcile(
     found = operations.reconcile(export.read(), ingest=ingest, source=source, columns=named, who=who(why))
     counts = "\n".join(f"{found['counts'][name]} {text}" for name, text in MEANINGS.items() if name in found["counts"])
     rows = [row for row in found["rows"] if row["found"] != "arrived"]
-    shown = table(rows, ("line", "created_at", "offer", "found", "id"), empty="Everything in the export arrived.")
+    empty = "Everything in the export arrived." if found["rows"] else "There is no lead in the export."
+    shown = table(rows, ("line", "created_at", "offer", "found", "id"), empty=empty)
     say(found, f"{shown}\n\n{counts}".rstrip(), json_=json_)
     sys.exit(0 if found["ok"] else 1)
 

@@ -7,6 +7,7 @@ that such columns have there and elsewhere, and whoever reads it can name them.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import re
@@ -41,9 +42,12 @@ ACTIONS = {
     "getitnow": "INS", "freetrial": "INS", "contactme": "PLT", "testdrive": "StartTestDrive", "create": "Create",
 }  # fmt: skip
 ENCODINGS = ("utf-8-sig", "utf-16")
+WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # how Excel's own files begin, the new and the old
+YEARS = range(2000, 9999)  # outside of them no lead was made, and times are not to be reckoned with
 SEPARATORS = ",;\t"
 LONGEST_FIELD = 1 << 20
 _US = ("%m/%d/%Y %I:%M:%S %p", "%m/%d/%Y %I:%M %p", "%m/%d/%Y %H:%M:%S", "%m/%d/%Y %H:%M", "%m/%d/%Y")
+_SEPARATOR = re.compile(r"sep=(.)\r?\n", re.IGNORECASE)
 _DAY_FIRST = tuple(form.replace("%m/%d", "%d/%m") for form in _US)
 
 
@@ -69,7 +73,11 @@ def read_export(body: bytes, *, columns: Mapping[str, str] | None = None) -> lis
 
     """
     lines = _lines(_text(body))
-    found = _columns(next(lines)[1], columns or {})
+    head = next((line for _, line in lines if any(line)), None)
+    if head is None:
+        msg = "The file is empty."
+        raise UnreadableExport(msg)
+    found = _columns(head, columns or {})
     rows = [
         (number, {name: line[place].strip() for name, place in found.items() if place < len(line)})
         for number, line in lines
@@ -87,28 +95,30 @@ def read_export(body: bytes, *, columns: Mapping[str, str] | None = None) -> lis
 
 
 def _text(body: bytes) -> str:
+    if body.startswith(WORKBOOKS):
+        msg = "The file is an Excel workbook. Save it as CSV UTF-8 there, and give that."
+        raise UnreadableExport(msg)
     encoding = ENCODINGS[1] if body[:2] in (b"\xff\xfe", b"\xfe\xff") else ENCODINGS[0]
-    try:
-        return body.decode(encoding)
-    except UnicodeDecodeError:
-        msg = "The file is not UTF-8 text. Give the file as Partner Center exports it, or save it as CSV UTF-8."
-        raise UnreadableExport(msg) from None
+    with contextlib.suppress(UnicodeDecodeError):
+        if b"\0" not in body[:2]:  # UTF-16 that does not say so
+            return body.decode(encoding)
+    msg = "The file is not UTF-8 text. Give the file as Partner Center exports it, or save it as CSV UTF-8."
+    raise UnreadableExport(msg)
 
 
 def _lines(text: str) -> Iterator[tuple[int, list[str]]]:
-    head = text.partition("\n")[0]
-    separator = max(SEPARATORS, key=head.count)
+    told = _SEPARATOR.match(text)  # as Excel has it in the first line
+    text = text[told.end() :] if told else text
+    separator = told[1] if told else max(SEPARATORS, key=text.lstrip().partition("\n")[0].count)
+    skipped = 1 if told else 0
     csv.field_size_limit(LONGEST_FIELD)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     try:
         for line in reader:
-            yield reader.line_num, line
+            yield reader.line_num + skipped, line
     except csv.Error as exc:
-        msg = f"Line {reader.line_num} is no CSV: {exc}."
+        msg = f"Line {reader.line_num + skipped} is no CSV: {exc}."
         raise UnreadableExport(msg) from None
-    if reader.line_num == 0:
-        msg = "The file is empty."
-        raise UnreadableExport(msg)
 
 
 def _plain(name: str) -> str:
@@ -139,18 +149,21 @@ def _times(given: Sequence[tuple[int, str]]) -> list[datetime]:
         wrong = [number for (number, _), moment in zip(given, times, strict=True) if moment is None]
         if not wrong:
             return [moment for moment in times if moment is not None]
-        unread = unread or f"Line {wrong[0]}: the time can't be read ({len(wrong)} such lines)."
+        unread = unread or (
+            f"Line {wrong[0]}: the time can't be read ({len(wrong)} such lines). "
+            "Have them as 2026-11-20T10:15:00Z or 11/20/2026 10:15 AM."
+        )
     raise UnreadableExport(unread)
 
 
 def _time(text: str, forms: Sequence[str]) -> datetime | None:
     # Seven digits of a second, as .NET writes them.
-    iso = re.sub(r"(\.\d{6})\d+", r"\1", text)
+    iso = re.sub(r"(\.\d{6})\d+", r"\1", re.sub(r"\s*(?:UTC|GMT)\Z", "Z", text))
     try:
         moment = datetime.fromisoformat(iso)
     except ValueError:
         moment = next((made for form in forms if (made := _parsed(text, form)) is not None), None)  # type: ignore[assignment]
-    if moment is None:
+    if moment is None or moment.year not in YEARS:
         return None
     return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from app.store.acts import Acts
+from app.store.arrival import person_key
 from app.store.counts import Counts
 from app.store.problems import ProblemLog
 from app.store.sorting import Sorter
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from app.store import Store
 
 SEAL_BROKEN = "It can't be read: {}. Restore a backup of the store, or discard it."
+_ADDRESS = re.compile(r"[^\s<>(),;:]+@[^\s<>(),;:@]+")
 OWN = ""  # in the place of a destination's name: Leadwire itself
 
 
@@ -84,6 +87,18 @@ class Base:
 
     def _now(self) -> int:
         return to_ms(self.now())
+
+    def _person_key(self, email: str) -> bytes:
+        """Give the keyed hash of a whole address: beside a part, or a name, others of this person would be missed.
+
+        Raises:
+            NotPossible: that is none.
+
+        """
+        if not _ADDRESS.fullmatch(email.strip()) or (key := person_key(self.store, email)) is None:
+            msg = "Give a whole e-mail address and nothing beside it, such as someone@contoso.com."
+            raise NotPossible(msg)
+        return key
 
     def see_configured(self, destination: str) -> None:
         """Refuse a destination that nothing is delivered to.

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from app.operations.base import SEAL_BROKEN, Base, NotPossible
 from app.store.acts import Selection
-from app.store.arrival import person_key
 from app.store.sealing import SealBroken
 from app.store.tables import State, Status
 
@@ -39,12 +38,7 @@ class Leads(Base):
             NotPossible: that is no whole address.
 
         """
-        key = person_key(self.store, email)
-        local, _, domain = email.strip().rpartition("@")
-        if key is None or not local or not domain:
-            msg = "Give a whole e-mail address, such as someone@contoso.com."
-            raise NotPossible(msg)
-        return key.hex()
+        return self._person_key(email).hex()
 
     def show(self, id_: str) -> dict[str, Any]:
         """One lead and what became of it, personal fields masked; `masked` names them.

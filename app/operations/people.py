@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.delivery import delivery_id
 from app.destinations.base import DeliveryFailed, Eraser, Erasure, Record
-from app.operations.base import Base, NotPossible
+from app.operations.base import Base
 from app.store.arrival import person_key
 from app.store.auditing import head
 from app.store.tables import from_ms, iso, to_ms
@@ -29,11 +29,7 @@ class People(Base):
             NotPossible: that is no whole address.
 
         """
-        key = person_key(self.store, email)
-        local, _, domain = email.strip().rpartition("@")
-        if key is None or not local or not domain:
-            msg = "Give a whole e-mail address, such as someone@contoso.com."
-            raise NotPossible(msg)
+        key = self._person_key(email)
         self._sorter.finish()
         return self._acts.find_person(email.strip(), key)
 

@@ -157,7 +157,8 @@ def check_store(text: str) -> None:
         raise ValidationError(msg)
     if parts.scheme == "sqlite":
         # In memory, every process of ours would have a store of its own and a restart would lose all leads.
-        on_disk = text.startswith("sqlite:///") and parts.path != "/" and ":memory:" not in parts.path
+        named = parts.path.rpartition("/")[2] not in ("", ".", "..")
+        on_disk = text.startswith("sqlite:///") and named and ":memory:" not in parts.path
         if not on_disk or parts.query:
             raise ValidationError(WRONG)
     elif parts.scheme != "postgresql":

@@ -131,7 +131,7 @@ def verify(store: Store, *, kept: str | None = None) -> Verdict:
                 fault = "is not the one whose head was kept: the store was put back, or its chain made anew"
             if fault is not None:
                 rows.close()
-                shown = {"id": row.id, "at": iso(row.at), "action": row.action}
+                shown = {"id": row.id, "at": iso(row.at) if type(row.at) is int else None, "action": row.action}
                 return Verdict(last.number, str(last), fault, shown)
             last = Head(row.number, bytes(row.hash))
     return Verdict(last.number, str(last), _fault_at_end(last, wanted, stored, key))
@@ -140,6 +140,8 @@ def verify(store: Store, *, kept: str | None = None) -> Verdict:
 def _fault(row: Any, last: Head, key: bytes) -> str | None:  # noqa: ANN401  (a row)
     if row.hash is None or row.number is None:
         return "is not chained: it was not written by this version of Leadwire"
+    if type(row.number) is not int or type(row.hash) is not bytes:  # SQLite takes anything into any column
+        return "was changed"
     if row.number > last.number + 1:
         return f"does not follow: {_entries(row.number - last.number - 1)} missing before it"
     if row.number <= last.number:

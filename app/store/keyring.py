@@ -212,6 +212,11 @@ class Keyring:
             return f"{self._store.name}: key {number}, under which leads are sealed, is gone. Restore a backup."
         ours = " and ".join(one.reference for one in self._masters if one.reference) or "none"
         theirs = " or ".join(sorted({row.reference or "none" for row in rows}))
+        if theirs == ours:
+            return (
+                f"{self._store.name}: the key in {ours} is not the one that was there when its leads were sealed. "
+                "Nothing was changed. Put that one back from your backup."
+            )
         return (
             f"{self._store.name}: its leads are sealed under another master key: theirs is {theirs}, and given is "
             f"{ours}. Nothing was changed. Give theirs as [encryption] key; or, to replace it, as `previous` beside "

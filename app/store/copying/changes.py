@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from app.store.copying.comparing import everything
+from app.store.copying.comparing import everything, held
 from app.store.engine import SAYS_MOVED
 from app.store.tables import State, deliveries, metadata
 
@@ -78,7 +78,7 @@ def rows_of(connection: Connection, table: sa.Table, keys: Sequence[Key]) -> Ite
     key = sa.tuple_(*table.primary_key.columns)
     for start in range(0, len(keys), AT_ONCE):
         found = connection.execute(everything(table).where(key.in_(keys[start : start + AT_ONCE])))
-        yield from (tuple(row) for row in found)
+        yield from map(held, found)
 
 
 def pause_claims(connection: Connection, *, seconds: int) -> None:

@@ -48,6 +48,11 @@ def everything(table: sa.Table) -> sa.Select[Any]:
     return rows.where(meta.c.name.not_in(OWN)) if table is meta else rows
 
 
+def held(row: Sequence[Any]) -> tuple[Any, ...]:
+    """Give a row as PostgreSQL can hold it: SQLite keeps a NUL inside a text, too."""
+    return tuple(value.replace("\0", "") if type(value) is str else value for value in row)
+
+
 def content(connection: Connection, table: sa.Table) -> Content:
     """Read a whole table."""
     return content_of(connection.execute(everything(table), execution_options={"yield_per": AT_ONCE}))
@@ -58,7 +63,7 @@ def content_of(rows: Iterable[Sequence[Any]]) -> Content:
     number = total = 0
     for row in rows:
         # As the columns' types give it: a truth is no number, and bytes are no text.
-        hashed = hashlib.blake2b(_encode(tuple(row)), digest_size=BYTES).digest()
+        hashed = hashlib.blake2b(_encode(held(row)), digest_size=BYTES).digest()
         total += int.from_bytes(hashed, "big")
         number += 1
     return Content(number, total % _MODULUS)

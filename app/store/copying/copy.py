@@ -19,7 +19,7 @@ from app.store.copying import changes
 from app.store.copying.comparing import Content, content, content_of, counts
 from app.store.copying.following import Following
 from app.store.copying.target import Progress
-from app.store.tables import WAITING, State, deliveries, meta, to_ms
+from app.store.tables import LONGEST_OFFER, WAITING, State, deliveries, meta, receipts, to_ms
 from app.store.versions import COPYING, MOVED
 
 if TYPE_CHECKING:
@@ -76,6 +76,9 @@ class Copy(Following):
         self._progress = Progress(secrets.token_hex(8))
         with self._source.write() as connection:
             abandon_in(connection)  # an earlier copy's, that nobody finished
+            # Earlier versions kept longer ones, which PostgreSQL's index does not take.
+            short = sa.func.substr(receipts.c.offer, 1, LONGEST_OFFER)
+            connection.execute(receipts.update().where(receipts.c.offer != short).values(offer=short))
             connection.execute(meta.insert().values(name=COPYING, value=self._progress.id.encode()))
             changes.begin(connection)
         self._target.begin(self._progress)

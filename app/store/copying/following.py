@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from app.store.copying import changes
-from app.store.copying.comparing import Content, content_of, everything
+from app.store.copying.comparing import Content, content_of, everything, held
 from app.store.copying.target import Progress, Target
 from app.store.tables import metadata
 
@@ -44,7 +44,7 @@ class Following:
             rows = rows.where(sa.tuple_(*keys) > sa.tuple_(*given))
         with self._source.read() as source, self._target.store.write() as target:
             self._apply(source, target)
-            found = [tuple(row) for row in source.execute(rows)]
+            found = [held(row) for row in source.execute(rows)]
             self._target.put(target, table, found)
             self._progress.came_to[table.name] = list(_key(table, found[-1])) if len(found) == BATCH else True
             self._target.keep(target, self._progress)
