@@ -199,6 +199,11 @@ def test_whoever_has_no_token_is_not_told_what_exists(lite):
     assert "GET" in answer.headers["Allow"]
 
 
+def test_slashes_too_many_lead_nowhere_and_to_no_page(lite):
+    assert_problem(lite.ask("GET", "//leads"), 404)
+    assert_problem(lite.ask("GET", "/leads//search"), 404)
+
+
 def test_the_audit_names_the_token_that_acted(site):
     id_ = site.lead()
     site.do(f"/leads/{id_}/reveal", {"why": "asked by the publisher"})

@@ -123,6 +123,30 @@ def rules(console, *methods):
     return found
 
 
+def test_what_no_database_can_be_asked_for_is_nothing(tmp_path, store_url, monkeypatch):
+    monkeypatch.setenv("DESK_PASSWORD", PASSWORD)
+    monkeypatch.setenv("DESK_KEY", KEY)
+    console = Console(tmp_path, store_url, 'password = "env:DESK_PASSWORD"')
+    visitor = console.operator()
+    for path in ("leads/%00", "quarantine/%00", "leads?source=%00", "leads?since=1d&offer=a%00", "audit?target=%00"):
+        assert visitor.client.get(f"/console/{path}").status_code == 404, path
+    assert visitor.post("/console/problems/1/acknowledge", {"note": "a\0"}).status == 404
+    assert visitor.post("/console/explain", {"text": "U\0T\0F\0-\x001\x006\0"}).status == 200
+    console.wiring.store.close()
+
+
+def test_the_address_without_its_last_slash_leads_to_no_host_and_no_scheme(console):
+    page = console.browser().get("/console", headers={"Host": "elsewhere.example"})
+    assert (page.status, page.path) == (302, "/console/sign-in?next=/console")
+    assert console.operator().get("/console").status == 200
+    assert console.operator().client.get("/console//leads").status_code == 404
+
+
+def test_only_methods_that_a_page_has_are_taken(console):
+    answer = console.operator().client.options("/console/leads")
+    assert (answer.status_code, answer.content_type) == (405, "application/problem+json")
+
+
 # By password.
 
 

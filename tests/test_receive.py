@@ -273,7 +273,9 @@ def test_health_tells_alive_and_ready_apart(site):
 def test_metrics_have_the_counts_and_no_person(site):
     site.post()
     site.post({})
-    text = site.client().get("/metrics").get_data(as_text=True)
+    answer = site.client().get("/metrics")
+    assert answer.content_type == "text/plain; version=0.0.4; charset=utf-8"  # what a scraper gets that asks for none
+    text = answer.get_data(as_text=True)
     assert 'leadwire_leads{source="marketplace",status="accepted",test="false"} 1.0' in text
     assert 'leadwire_leads{source="marketplace",status="quarantined",test="false"} 1.0' in text
     assert 'leadwire_deliveries{destination="archive",state="due"} 1.0' in text

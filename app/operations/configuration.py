@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields, is_dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from app.store.acts import Who
 
 DEFAULT = "default"
+PLAIN_NAME = r"[A-Za-z0-9][A-Za-z0-9 ._-]*"
+LONGEST_NAME = 60  # letters
 
 
 class Configuration(Base):
@@ -148,16 +151,20 @@ class Configuration(Base):
         """Make a token of the API; gives its id and its text, which is kept nowhere.
 
         Raises:
-            NotPossible: no such role, or no name.
+            NotPossible: no such role, or a name that the audit can't tell apart at sight.
 
         """
         if role not in ("reader", "operator"):
             msg = f"{role!r} is no role; there are: reader, operator."
             raise NotPossible(msg)
-        if not name.strip():
-            msg = "A token needs a name, to be known by in the audit."
+        named = name.strip()
+        if len(named) > LONGEST_NAME or not re.fullmatch(PLAIN_NAME, named):
+            msg = (
+                f"A token needs a name of up to {LONGEST_NAME} letters, digits, blanks, dots, - and _, to be known "
+                "by in the audit."
+            )
             raise NotPossible(msg)
-        return self.access.new_token(name.strip(), role, who=who)
+        return self.access.new_token(named, role, who=who)
 
     def revoke_token(self, id_: str, *, who: Who) -> None:
         """End a token.

@@ -67,6 +67,10 @@ def make_app(wiring: Wiring) -> Flask:
     from app.web import api, health, problem  # noqa: PLC0415
 
     app = Flask("app.web", static_folder=None)
+    app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
+    # Werkzeug's own redirects name host and scheme as the request did, and browsers keep them: behind a proxy that
+    # is not told of, TLS would be left for good.
+    app.url_map.strict_slashes = app.url_map.merge_slashes = False
     app.extensions["leadwire"] = wiring
     app.register_blueprint(health.make_blueprint(wiring))
     problem.register(app)

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from flask import Blueprint, Response, request
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 
 from app.store import StoreUnavailable
@@ -47,7 +47,7 @@ def make_blueprint(wiring: Wiring) -> Blueprint:
     def metrics() -> Response:
         registry = CollectorRegistry(auto_describe=False)
         registry.register(_Collector(wiring))
-        return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
+        return Response(generate_latest(registry), content_type=CONTENT_TYPE_PLAIN_0_0_4)
 
     return blueprint
 

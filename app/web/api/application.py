@@ -57,6 +57,7 @@ class _Described(Api):  # type: ignore[misc]  # flask-smorest has no types
 def make_api(wiring: Wiring) -> Flask:
     """Make the application that answers `/api/v1` and `/openapi.json`."""
     api = Flask("app.web.api", static_folder=None)
+    api.url_map.merge_slashes = False  # what would be merged is redirected, by a page of HTML
     api.extensions["leadwire"] = wiring
     api.config |= {
         "API_TITLE": "Leadwire",

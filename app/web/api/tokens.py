@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from app.access import OPERATOR, READER
+from app.operations.configuration import LONGEST_NAME, PLAIN_NAME
 from app.web.api.fields import Choice, Text
 from app.web.api.guard import who
 from app.web.api.part import Part, operations
@@ -37,8 +38,8 @@ class NewToken(Strict):
 
     name = Text(
         "a name of letters, digits, blanks, dots, - and _, to be known by in the audit",
-        most=60,
-        pattern="[A-Za-z0-9][A-Za-z0-9 ._-]*",
+        most=LONGEST_NAME,
+        pattern=PLAIN_NAME,
         required=True,
     )
     role = Choice(ROLES, required=True)

@@ -25,6 +25,7 @@ THEMES = ("auto", "light", "dark")
 OPEN = {"sign_in", "signing_in", "static", "entra_begin", "entra_answer", "theme"}  # for who is not signed in
 READERS_POST = {"leads_search", "explain", "explain_text", "sign_out", "signing_in", "theme"}  # changes nothing of ours
 COOKIE = "key"
+PASTED = {"text", "body"}  # fields of forms that are read as they come, and looked for nowhere
 
 
 class CookiesOfTheConsole(SecureCookieSessionInterface):
@@ -73,6 +74,7 @@ def guard(blueprint: Blueprint, access: Access) -> None:
             return redirect(url_for("console.sign_in", next=wanted))
         if request.method not in ("GET", "HEAD") and name not in READERS_POST and g.signed_in.role != OPERATOR:
             abort(403)
+        _see_letters()
         return None
 
 
@@ -85,6 +87,13 @@ def _see_token() -> None:
         validate_csrf(request.form.get("csrf_token") or request.headers.get("X-CSRFToken"))
     except ValidationError:
         abort(400)
+
+
+def _see_letters() -> None:
+    """Let nothing be looked for that PostgreSQL can't be asked for, and no page of ours leads to: NUL."""
+    given = (*request.args.items(multi=True), *request.form.items(multi=True))
+    if "\0" in request.path or any("\0" in text for name, text in given if name not in PASTED):
+        abort(404)
 
 
 def signed_in() -> Session | None:
