@@ -10,6 +10,7 @@ Every child watches its parent and stops by itself when that is gone, so that ev
 from __future__ import annotations
 
 import contextlib
+import errno
 import gc
 import json
 import signal
@@ -19,8 +20,11 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from marshmallow import ValidationError
+
 from app.log import logger
 from app.processes import RECEIVERS, WORKER, begin
+from app.settings.kinds import check_bind
 from app.store.committer import AVAILABLE, Committer
 
 if TYPE_CHECKING:
@@ -34,19 +38,19 @@ YOUNG = 5.0
 LISTENING_WITHIN = 2.0  # seconds for which the worker leaves the processors to the receivers
 
 
+REMEDIES = {
+    errno.EADDRINUSE: "Stop what listens there, or choose another port.",
+    errno.EACCES: "Ports below 1024 need rights; choose a higher one, with a proxy in front.",
+}
+
+
 class CannotListen(Exception):  # noqa: N818  (said to a person)
     """There is no listening at that address; the message says why."""
 
 
 def serve(wiring: Wiring, receivers: subprocess.Popen[bytes], *, bind: str, with_worker: bool) -> None:
-    """Receive at `bind` (and deliver) until SIGTERM or SIGINT, with `receivers` that wait to be told so.
-
-    Raises:
-        CannotListen: the address is taken, or none.
-
-    """
+    """Receive at `bind` (and deliver) until SIGTERM or SIGINT, with `receivers` that wait to be told so."""
     host, port = split_address(bind)
-    check_address(host, port)
     stopping = threading.Event()
     _obey_signals(stopping)
     told = {"host": host, "port": port, "committer": _committer(wiring)}
@@ -98,18 +102,25 @@ def split_address(bind: str) -> tuple[str, int]:
         CannotListen: it is none.
 
     """
-    host, _, port = bind.rpartition(":")
-    if not host or not port.isdigit():
+    try:
+        check_bind(bind)
+    except ValidationError:
         msg = f"{bind!r} is no address to listen on; allowed: HOST:PORT, such as 127.0.0.1:8080."
-        raise CannotListen(msg)
+        raise CannotListen(msg) from None
+    host, _, port = bind.rpartition(":")
     return host.strip("[]"), int(port)
 
 
-def check_address(host: str, port: int, *, patience: float = 6.0) -> None:
+def check_address(bind: str, *, patience: float = 6.0) -> None:
     """See that nobody listens there: Granian shares ports, and two Leadwires on one would take half the leads each.
 
     Waits a moment for a predecessor that is on its way out.
+
+    Raises:
+        CannotListen: the address is taken, or none.
+
     """
+    host, port = split_address(bind)
     ends = time.monotonic() + patience
     while True:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -118,8 +129,9 @@ def check_address(host: str, port: int, *, patience: float = 6.0) -> None:
             try:
                 probe.bind((host, port))
             except OSError as exc:
-                if time.monotonic() > ends:
-                    msg = f"[server] bind: can't listen on {host}:{port}: {exc.strerror}."
+                if exc.errno != errno.EADDRINUSE or time.monotonic() > ends:
+                    remedy = REMEDIES.get(exc.errno or 0, "Choose an address of this machine.")
+                    msg = f"[server] bind: can't listen on {host}:{port}: {exc.strerror}. {remedy}"
                     raise CannotListen(msg) from exc
             else:
                 return

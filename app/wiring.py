@@ -250,18 +250,18 @@ def _shared_files(settings: Settings, loaded: dict[str, dict[str, Any]]) -> Iter
 
 def _destination(settings: Settings, name: str, table: dict[str, Any]) -> tuple[type[Destination], dict[str, Any]]:
     """Find a destination's class and check its table against the class's own schema."""
-    where = f"{settings.where}: [destinations.{name}]"
+    where = f"{settings.where}: [destinations.{name}] type"
     if table.get("type") == "azure_blob":
-        msg = f"{where} type: {BLOB_ADVICE} (azure_blob.retired)"
+        msg = f"{where}: {BLOB_ADVICE} (azure_blob.retired)"
         raise ConfigError(msg)
     try:
         kind = load_type(str(table.get("type", "")))
     except UnknownType:
         found = repr(table["type"]) if "type" in table else "nothing"
-        msg = f"{where} type: found {found}; allowed: {', '.join(types())}"
+        msg = f"{where}: found {found}; allowed: {', '.join(types())}"
         raise ConfigError(msg) from None
     schema = kind.schema()
     try:
         return kind, schema.load(table)
     except ValidationError as exc:
-        raise config_error(Path(where), exc, table, schema) from None
+        raise config_error(settings.path, exc, table, schema, under=("destinations", name)) from None

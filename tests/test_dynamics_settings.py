@@ -157,5 +157,5 @@ def test_the_configurations_own_words_name_file_key_and_column(tmp_path):
     with pytest.raises(ConfigError) as refused:
         Wiring.from_file(str(file))
     said = str(refused.value)
-    assert "[destinations.crm]: batch_size: found 5000; allowed: a whole number from 1 to 1000" in said
-    assert "[destinations.crm]: [fields] telephone1: found '$fax'; allowed: a constant" in said
+    assert "[destinations.crm] batch_size: found 5000; allowed: a whole number from 1 to 1000" in said
+    assert "[destinations.crm.fields] telephone1: found '$fax'; allowed: a constant" in said

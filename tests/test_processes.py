@@ -135,6 +135,7 @@ def test_a_second_server_on_the_same_address_refuses_to_start(server):
     assert (
         f"[server] bind: can't listen on 127.0.0.1:{server.port}" in json.loads(done.stdout.splitlines()[-1])["error"]
     )
+    assert "Leadwire runs on" not in done.stderr
 
 
 def test_100_identical_posts_at_once_make_one_delivery(server_on):

@@ -127,9 +127,12 @@ def test_everything_given_is_taken(monkeypatch):
         ('[server]\nbind = ":8080"', "[server] bind", "found ':8080'", "127.0.0.1:8080"),
         ('[server]\nbind = "a:65536"', "[server] bind", "65536", "127.0.0.1:8080"),
         ('[server]\nbind = "a:²"', "[server] bind", "found", "127.0.0.1:8080"),
+        ('[server]\nbind = "http://127.0.0.1:8080"', "[server] bind", "found", "127.0.0.1:8080"),
+        ('[server]\nbind = " a:8080"', "[server] bind", "found", "127.0.0.1:8080"),
         ("[server]\nbind = 8080", "[server] bind", "found 8080", "127.0.0.1:8080"),
         ('[server]\npublic_url = "leads.contoso.example"', "[server] public_url", "leads.contoso", "https://"),
         ('[server]\npublic_url = "https://[x"', "[server] public_url", "found", "https://"),
+        ('[server]\npublic_url = "https://a b"', "[server] public_url", "found", "https://"),
         ('[server]\npublic_url = "https://"', "[server] public_url", "found", "https://"),
         ("server = 5", "server", "found 5", ""),
         ('[store]\nurl = "mysql://h/db"', "[store] url", "mysql", "postgresql://"),
@@ -152,10 +155,13 @@ def test_everything_given_is_taken(monkeypatch):
         ("[delivery]\nschedule = []", "[delivery] schedule", "found []", "a list of waits"),
         ('[delivery]\nschedule = ["5"]', "[delivery] schedule #1", "found '5'", '"30m"'),
         ('[delivery]\nschedule = ["٥s"]', "[delivery] schedule #1", "found", '"30m"'),  # noqa: RUF001  (an Arabic five)
+        ('[delivery]\nschedule = ["999999d"]', "[delivery] schedule #1", "found '999999d'", 'up to "3650d"'),
         ("[delivery]\nlease_seconds = 4", "[delivery] lease_seconds", "found 4", "from 5"),
         ("[retention]\nleads_days = 0", "[retention] leads_days", "found 0", "from 1"),
         ('[console]\nsign_in = "sso"', "[console] sign_in", "found 'sso'", '"entra"'),
         ("[console]\ntenant_id = 5", "[console] tenant_id", "found 5", "a text"),
+        ("[sources]", "sources", "found a table", "at least one, such as [sources.marketplace]"),
+        ("[destinations]", "destinations", "found a table", "at least one, such as [destinations.archive]"),
         ("[[sources]]\na = 1", "sources", "found a list", "allowed: a table"),
         ("[sources.a]\nkeys = []", "[sources.a] keys", "found an empty list", '"env:NAME"'),
         ("[sources.a]\nkeys = 5", "[sources.a] keys", "found something else", '"env:NAME"'),
@@ -300,6 +306,13 @@ def test_a_secret_that_is_not_there_says_why(place, reference, says):
     assert CANARY not in str(caught.value)
 
 
+def test_two_keys_in_one_file_are_refused(place):
+    (place / "both.key").write_text(f"{CANARY}\nanother\n")
+    (line,) = faults('[sources.a]\nkeys = ["file:both.key"]')
+    assert line.startswith("leadwire.toml: [sources.a] keys #1: what file:both.key holds has white space in it")
+    assert CANARY not in line
+
+
 def test_two_sources_cannot_share_a_key(monkeypatch):
     monkeypatch.setenv("SHARED", CANARY)
     lines = faults('[sources.a]\nkeys = ["env:SHARED"]\n[sources.b]\nkeys = ["env:SHARED"]')
@@ -310,6 +323,12 @@ def test_two_sources_cannot_share_a_key(monkeypatch):
 def test_a_file_that_is_not_toml_is_named(content):
     Path("bad.toml").write_bytes(content)
     with pytest.raises(ConfigError, match=r"^bad\.toml: not valid TOML: "):
+        load_settings(Path("bad.toml"))
+
+
+def test_another_encoding_is_told_with_its_line():
+    Path("bad.toml").write_bytes("[server]\n# für\n".encode("latin-1"))
+    with pytest.raises(ConfigError, match=r"^bad\.toml: not valid TOML: line 2 is not UTF-8; save the file"):
         load_settings(Path("bad.toml"))
 
 
@@ -406,10 +425,10 @@ def test_destinations_own_schemas_are_told_in_the_same_words():
     document = {"port": "smtp", "hots": CANARY, "destinations": {}, "sources": {}}
     with pytest.raises(ValidationError) as caught:
         schema.load(document)
-    lines = str(config_error(Path("f: [destinations.m]"), caught.value, document, schema)).splitlines()
-    assert "f: [destinations.m]: host: missing; Missing data for required field." in lines
-    assert any(line.startswith("f: [destinations.m]: hots: unknown setting (did you mean host?)") for line in lines)
-    assert any(line.startswith("f: [destinations.m]: port: found 'smtp'; ") for line in lines)
+    lines = str(config_error(Path("f"), caught.value, document, schema, under=("destinations", "m"))).splitlines()
+    assert "f: [destinations.m] host: missing; it has to be given" in lines
+    assert any(line.startswith("f: [destinations.m] hots: unknown setting (did you mean host?)") for line in lines)
+    assert any(line.startswith("f: [destinations.m] port: found 'smtp'; ") for line in lines)
     assert CANARY not in "\n".join(lines)
 
 

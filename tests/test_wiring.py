@@ -33,7 +33,7 @@ def wire(tmp_path, monkeypatch):
         ),
         ("[destinations.x]\n", ["[destinations.x] type: found nothing"]),
         ('[destinations.x]\ntype = "azure_blob"\n', ["retired", "azure_blob.retired", "Choose another"]),
-        ('[destinations.x]\ntype = "file"\n', ["[destinations.x]: path: missing"]),
+        ('[destinations.x]\ntype = "file"\n', ["[destinations.x] path: missing; allowed: the path of a file"]),
         ('[destinations.x]\ntype = "file"\npath = "a"\nphat = "b"\n', ["phat: unknown setting (did you mean path?)"]),
         (FILE.format(name="x", path="var/leadwire.db"), ["[destinations.x] path", "[store] url"]),
         (FILE.format(name="x", path="var/../var/leadwire.db-wal"), ["[store] url"]),
@@ -44,6 +44,14 @@ def test_a_wrong_destination_is_named_with_what_is_allowed(wire, text, words):
     with pytest.raises(ConfigError) as refused:
         wire(text)
     assert all(word in str(refused.value) for word in ["leadwire.toml", *words]), str(refused.value)
+
+
+def test_a_secret_in_place_of_the_word_that_stands_for_it_is_not_shown(wire):
+    with pytest.raises(
+        ConfigError, match=r"\[destinations\.t\] credential: found something else; allowed: default"
+    ) as refused:
+        wire('[destinations.t]\ntype = "azure_table"\ncredential = "hunter2"\naccount_url = "https://a.example"\n')
+    assert "hunter2" not in str(refused.value)
 
 
 def test_a_broken_catalogue_next_to_the_configuration_refuses_to_start(wire):

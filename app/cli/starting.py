@@ -12,7 +12,7 @@ import click
 
 from app.log import configure_logging, logger
 from app.processes import end_with_parent
-from app.serving import CannotListen
+from app.serving import CannotListen, check_address
 from app.serving import serve as run_server
 from app.settings import ConfigError, find_config, issue_secrets
 from app.store import Incompatible, StoreUnavailable, is_fresh
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from app.cli import Context
     from app.wiring import Wiring
 
+WEAK_KEY = 16  # characters; `leadwire keys new` prints 43
 STORE_PATIENCE = 30.0  # seconds that a database may take to come up with us
 
 
@@ -34,8 +35,11 @@ def serve(
     try:
         made = issue_secrets(find_config(obj.config), is_fresh=is_fresh)
         _migrate(obj.wiring)
+        address = bind or obj.wiring.settings.server.bind
+        check_address(address)
         _banner(obj.wiring, made, bind)
-        run_server(obj.wiring, receivers, bind=bind or obj.wiring.settings.server.bind, with_worker=with_worker)
+        _warn_of_weak_keys(obj.wiring)
+        run_server(obj.wiring, receivers, bind=address, with_worker=with_worker)
     except (ConfigError, CannotListen) as exc:
         _fail(str(exc), json_=json_, status=2)
     except StoreUnavailable as exc:
@@ -76,6 +80,13 @@ def _migrate(wiring: Wiring) -> None:
             time.sleep(1)
         else:
             return
+
+
+def _warn_of_weak_keys(wiring: Wiring) -> None:
+    for name, source in wiring.settings.sources.items():
+        for key in source.keys:
+            if len(key.reveal()) < WEAK_KEY:
+                logger("serving").warning("source.key-weak", source=name, key=key.reference, better="leadwire keys new")
 
 
 def _banner(wiring: Wiring, made: list[Path], bind: str | None) -> None:

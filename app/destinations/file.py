@@ -28,7 +28,11 @@ _LINE_ENDS = re.compile("[\x85\u2028\u2029]")  # JSON lets them stand, but Pytho
 class FileSchema(DestinationSchema):
     """`[destinations.NAME]` of type `file`."""
 
-    path = fields.String(required=True, validate=validate.Length(min=1))
+    path = fields.String(
+        required=True,
+        validate=validate.Length(min=1),
+        metadata={"allowed": 'the path of a file, such as "var/leads.jsonl"'},
+    )
 
 
 class File:

@@ -30,11 +30,18 @@ class ConfigError(Exception):
     """The configuration can't be used; the message says which file and key, what was found, what is allowed."""
 
 
-def config_error(path: Path | None, exc: ValidationError, document: Mapping[str, Any], schema: Schema) -> ConfigError:
-    """Say each fault of a validation as `file: [section] key: found …; allowed: …`; secrets' values are never said."""
+def config_error(
+    path: Path | None, exc: ValidationError, document: Mapping[str, Any], schema: Schema, *, under: Keys = ()
+) -> ConfigError:
+    """Say each fault of a validation as `file: [section] key: found …; allowed: …`; secrets' values are never said.
+
+    `under` is where in the file `document` stands.
+    """
     where = str(path) if path else "the built-in defaults"
     found = _flatten(exc.normalized_messages())  # type: ignore[no-untyped-call]
-    return ConfigError("\n".join(f"{where}: {_fault(keys, message, document, schema)}" for keys, message in found))
+    return ConfigError(
+        "\n".join(f"{where}: {_fault(keys, message, document, schema, under=under)}" for keys, message in found)
+    )
 
 
 def _flatten(messages: Any, keys: Keys = ()) -> Iterator[tuple[Keys, str]]:  # noqa: ANN401  (marshmallow's tree)
@@ -46,21 +53,30 @@ def _flatten(messages: Any, keys: Keys = ()) -> Iterator[tuple[Keys, str]]:  # n
             yield keys, str(text)
 
 
-def _fault(keys: Keys, message: str, document: Any, schema: Schema) -> str:  # noqa: ANN401
+def _fault(keys: Keys, message: str, document: Any, schema: Schema, *, under: Keys) -> str:  # noqa: ANN401
     # How marshmallow says that the name itself is wrong; unless a table has a setting that is called so.
     if len(keys) > 1 and keys[-1] == "key" and _found(document, keys) is None:
-        return f"{_name(keys[:-1])}: found this name; {message}"
-    name = _name(keys)
+        return f"{_name((*under, *keys[:-1]))}: found this name; {message}"
+    name = _name((*under, *keys))
     level, one = _field_at(schema, keys)
     if one is None and level is not None:
         return f"{name}: unknown setting{_near(keys, level)}; allowed here: {', '.join(_names(level))}"
     if isinstance(one, SecretField):
         ours = keys[0] in ("sources", "console") and "No such file" in message
-        return f"{name}: {message}" + (" (`leadwire serve` makes it on the first start)" if ours else "")
+        return f"{name}: {message}" + (
+            " (`leadwire serve` makes it on the first start; after that, restore it)" if ours else ""
+        )
     allowed = (one.metadata.get("allowed") if one is not None else None) or ALLOWED.get(message)
-    says = f"allowed: {allowed}" if allowed and not message.startswith("allowed") else message
+    says = f"allowed: {allowed}" if allowed and not message.startswith("allowed") else _plain(message)
     found = _found(document, keys)
     return f"{name}: missing; {says}" if found is None else f"{name}: found {_shown(found, one)}; {says}"
+
+
+def _plain(message: str) -> str:
+    """Say in our words what marshmallow says in its own."""
+    return message.replace("Missing data for required field.", "it has to be given").replace(
+        "Must be one of", "allowed"
+    )
 
 
 def _name(keys: Keys) -> str:
@@ -97,6 +113,8 @@ def _shown(found: object, one: fields.Field[Any] | None) -> str:
     """Show a value as far as no secret can be in it: where a table belongs, its kind only."""
     if isinstance(found, dict):
         return "a table"
+    if one is not None and one.metadata.get("hidden"):  # people put the secret itself there
+        return "something else"
     if isinstance(one, fields.List) and isinstance(one.inner, SecretField):
         return "an empty list" if found == [] else "something else"
     if isinstance(one, fields.Nested | fields.Dict) or one is None:

@@ -24,6 +24,8 @@ _FORBIDDEN = tuple(
 )
 _METADATA = {"metadata", "instance-data"}
 _ARGON2 = re.compile(r"\$argon2(?:id|i|d)\$v=\d+\$m=\d+,t=\d+,p=\d+\$[A-Za-z0-9+/]+\$[A-Za-z0-9+/]+")
+LONGEST = timedelta(days=3650)  # more is a slip, and a few of them lead behind the last day there is
+_HOST = re.compile(r"[A-Za-z0-9._-]+|\[?[0-9A-Fa-f:.]+(%[A-Za-z0-9._-]+)?\]?")
 WRONG = "not allowed"  # what is, stands with the field
 
 
@@ -35,10 +37,11 @@ class Duration(fields.Field[timedelta]):
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> timedelta:  # noqa: ANN401
         del attr, data, kwargs
         match = re.fullmatch(r"([0-9]{1,6})([smhd])", value) if isinstance(value, str) else None
-        if match is None:
-            msg = 'allowed: a whole number and a unit, such as "5s", "30m", "2h", "1d"'
+        length = timedelta(seconds=int(match[1]) * self._units[match[2]]) if match else None
+        if length is None or length > LONGEST:
+            msg = f'allowed: a whole number and a unit, such as "5s", "30m", "2h", "1d", up to "{LONGEST.days}d"'
             raise ValidationError(msg)
-        return timedelta(seconds=int(match[1]) * self._units[match[2]])
+        return length
 
 
 class TextOrList(fields.Field[tuple[str, ...]]):
@@ -145,7 +148,7 @@ def check_bind(text: str) -> None:
     """Refuse what isn't `address:port`."""
     host, _, port = text.rpartition(":")
     # Only ASCII digits: str.isdigit() also takes superscripts, which int() does not.
-    if not host or not re.fullmatch(r"[0-9]{1,5}", port) or not 0 < int(port) <= HIGHEST_PORT:
+    if not _HOST.fullmatch(host) or not re.fullmatch(r"[0-9]{1,5}", port) or not 0 < int(port) <= HIGHEST_PORT:
         raise ValidationError(WRONG)
 
 
@@ -170,7 +173,8 @@ def check_url(text: str) -> None:
     if not text:
         return
     parts = _split(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query or parts.fragment:
+    extras = parts.username or parts.query or parts.fragment or re.search(r"\s", text)
+    if parts.scheme not in ("http", "https") or not parts.hostname or extras:
         raise ValidationError(WRONG)
 
 
@@ -194,6 +198,13 @@ def check_growing(values: list[timedelta]) -> None:
     """Refuse lengths of time of which one is not longer than the one before."""
     if any(later <= earlier for earlier, later in zip([timedelta(), *values], values, strict=False)):
         raise ValidationError(WRONG)
+
+
+def check_key(secret: Secret) -> None:
+    """Refuse a source's key with white space in it: two keys in one file, say, which no sender could ever match."""
+    if re.search(r"\s", secret.reveal()):
+        msg = f"what {secret.reference} holds has white space in it; allowed: one key; list each by itself"
+        raise ValidationError(msg)
 
 
 def check_password(secret: Secret) -> None:

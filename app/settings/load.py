@@ -42,7 +42,11 @@ def read_document(path: Path | None) -> dict[str, Any]:
     except OSError as exc:
         msg = f"{path}: the configuration file can't be read: {exc.strerror}. Name another with --config FILE."
         raise ConfigError(msg) from exc
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+    except UnicodeDecodeError as exc:
+        line = exc.object.count(b"\n", 0, exc.start) + 1
+        msg = f"{path}: not valid TOML: line {line} is not UTF-8; save the file in that encoding."
+        raise ConfigError(msg) from None
+    except tomllib.TOMLDecodeError as exc:
         msg = f"{path}: not valid TOML: {exc}"
         raise ConfigError(msg) from exc
 

@@ -21,6 +21,7 @@ from app.settings.kinds import (
     check_bind,
     check_domain,
     check_growing,
+    check_key,
     check_networks,
     check_password,
     check_store,
@@ -214,7 +215,7 @@ class _Alerts(_Section):
 
 class _Source(_Section):
     keys = fields.List(
-        SecretField(),
+        SecretField(validate=check_key),
         required=True,
         validate=validate.Length(min=1),
         metadata={"allowed": 'a list of "env:NAME" or "file:/path"'},
@@ -273,12 +274,20 @@ class SettingsSchema(_Section):
     retention = _section(_Retention)
     console = _section(_Console)
     alerts = _section(_Alerts)
-    sources = fields.Dict(keys=_short_name(), values=fields.Nested(_Source), required=True)
+    sources = fields.Dict(
+        keys=_short_name(),
+        values=fields.Nested(_Source),
+        required=True,
+        validate=validate.Length(min=1),  # without any, every lead is turned away
+        metadata={"allowed": "a table of at least one, such as [sources.marketplace]"},
+    )
     routes = fields.List(fields.Nested(_Route), load_default=[])
     destinations = fields.Dict(
         keys=_short_name(),
         values=fields.Dict(),
         required=True,
+        validate=validate.Length(min=1),
+        metadata={"allowed": "a table of at least one, such as [destinations.archive]"},
     )
 
     @pre_load

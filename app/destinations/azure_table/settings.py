@@ -86,7 +86,7 @@ class AzureTableSchema(NetworkSchema):
 
     connection_string = SecretField(load_default=None)
     account_url = fields.String(load_default=None)
-    credential = fields.String(load_default=None, validate=validate.OneOf(["default"]))
+    credential = fields.String(load_default=None, validate=validate.OneOf(["default"]), metadata={"hidden": True})
     table = fields.String(load_default="MarketplaceLeads", validate=_check_table)
 
     @validates_schema

@@ -54,7 +54,11 @@ class EmailSchema(NetworkSchema):
 
     transport = fields.String(required=True, validate=validate.OneOf(["smtp", "graph"]))
     host = fields.String(validate=_host)
-    port = fields.Integer(strict=True, validate=validate.Range(min=1, max=65535))
+    port = fields.Integer(
+        strict=True,
+        validate=validate.Range(min=1, max=65535),
+        metadata={"allowed": "a whole number from 1 to 65535"},
+    )
     security = fields.String(validate=validate.OneOf(list(PORTS)))
     auth = fields.String(validate=validate.OneOf(["password", "oauth"]))
     username = ReferenceField(validate=no_control)
@@ -66,7 +70,12 @@ class EmailSchema(NetworkSchema):
     authority = fields.String(validate=_secure_url)
     graph_url = fields.String(validate=_secure_url)
     from_address = fields.String(required=True, data_key="from", validate=_one_address)
-    to = fields.List(fields.String(validate=_one_address), required=True, validate=validate.Length(min=1, max=100))
+    to = fields.List(
+        fields.String(validate=_one_address),
+        required=True,
+        validate=validate.Length(min=1, max=100),
+        metadata={"allowed": 'a list of 1 to 100 addresses, such as ["sales@contoso.example"]'},
+    )
     personal_data = fields.String(load_default="link", validate=validate.OneOf(["link", "include"]))
 
     @validates_schema

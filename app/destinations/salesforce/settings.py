@@ -12,6 +12,7 @@ from marshmallow import ValidationError, fields, post_load, validate, validates_
 from app.destinations.base import NetworkSchema, no_control
 from app.destinations.salesforce.record import REFERENCES
 from app.settings import ReferenceField, SecretField
+from app.settings.kinds import Number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -139,7 +140,7 @@ class SalesforceSchema(NetworkSchema):
     country = fields.String(load_default="auto", validate=validate.OneOf(["auto", "code", "text"]))
     duplicate_rule = fields.String(load_default="allow", validate=validate.OneOf(["allow", "block"]))
     assignment_rule = _Rule(load_default=True)
-    reserve_percent = fields.Integer(load_default=10, strict=True, validate=validate.Range(min=0, max=90))
+    reserve_percent = Number(10, 0, 90)
 
     @validates_schema
     def _signs_in(self, data: dict[str, Any], **_: Any) -> None:  # noqa: ANN401  (marshmallow's interface)
