@@ -38,7 +38,7 @@ def serve(
         address = bind or obj.wiring.settings.server.bind
         check_address(address)
         _banner(obj.wiring, made, bind)
-        _warn_of_weak_keys(obj.wiring)
+        warn_of_weak_keys(obj.wiring)
         run_server(obj.wiring, receivers, bind=address, with_worker=with_worker)
     except (ConfigError, CannotListen) as exc:
         _fail(str(exc), json_=json_, status=2)
@@ -82,7 +82,8 @@ def _migrate(wiring: Wiring) -> None:
             return
 
 
-def _warn_of_weak_keys(wiring: Wiring) -> None:
+def warn_of_weak_keys(wiring: Wiring) -> None:
+    """Log which sources' keys somebody could guess, by where they are."""
     for name, source in wiring.settings.sources.items():
         for key in source.keys:
             if len(key.reveal()) < WEAK_KEY:
