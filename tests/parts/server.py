@@ -60,7 +60,7 @@ class Server:
             )
         if wait:
             path = "/healthz" if "--no-worker" in arguments else "/readyz"
-            assert until(lambda: self.answers(path), seconds=20), self.log.read_text()
+            assert until(lambda: self.answers(path), seconds=60), self.log.read_text()
 
     def answers(self, path: str) -> bool:
         try:
