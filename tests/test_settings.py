@@ -138,6 +138,7 @@ def test_everything_given_is_taken(monkeypatch):
         ('[store]\nurl = "mysql://h/db"', "[store] url", "mysql", "postgresql://"),
         ('[store]\nurl = "sqlite://"', "[store] url", "sqlite://", "sqlite:///PATH"),
         ('[store]\nurl = "sqlite://var/x.db"', "[store] url", "sqlite://var", "sqlite:///PATH"),
+        ('[store]\nurl = "sqlite:///~/leadwire.db"', "[store] url", "~", "is not expanded"),
         ('[store]\nurl = "sqlite:///."', "[store] url", "sqlite:///.", "sqlite:///PATH"),
         ('[store]\nurl = "sqlite:///:memory:"', "[store] url", "memory", "sqlite:///PATH"),
         ('[store]\nurl = "postgresql://[h/db"', "[store] url", "found", "postgresql://"),

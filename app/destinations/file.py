@@ -30,8 +30,8 @@ class FileSchema(DestinationSchema):
 
     path = fields.String(
         required=True,
-        validate=validate.Length(min=1),
-        metadata={"allowed": 'the path of a file, such as "var/leads.jsonl"'},
+        validate=validate.Regexp("[^~]"),
+        metadata={"allowed": 'the path of a file, such as "var/leads.jsonl" ("~" is not expanded)'},
     )
 
 

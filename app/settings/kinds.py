@@ -159,6 +159,9 @@ def check_store(text: str) -> None:
         msg = 'allowed: no password inside the URL; give it as password = "env:NAME" below it'
         raise ValidationError(msg)
     if parts.scheme == "sqlite":
+        if parts.path.startswith("/~"):
+            msg = 'allowed: a path as it is ("~" is not expanded)'
+            raise ValidationError(msg)
         # In memory, every process of ours would have a store of its own and a restart would lose all leads.
         named = parts.path.rpartition("/")[2] not in ("", ".", "..")
         on_disk = text.startswith("sqlite:///") and named and ":memory:" not in parts.path
