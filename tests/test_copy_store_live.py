@@ -121,7 +121,7 @@ def test_a_store_in_use_moves_although_the_command_is_killed_again_and_again(ser
 def test_what_cannot_be_copied_is_said(server, goal):
     secret = goal.replace("@", ":a-password@", 1)
     for url, words in (
-        (secret, "no password inside the URL"),
+        (secret, "its password goes into --password"),
         ("sqlite:///var/other.db", "postgresql://USER@HOST/DATABASE"),
         ("nonsense", "URL"),
     ):
