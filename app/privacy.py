@@ -48,17 +48,22 @@ def fold_letters(text: str) -> str:
     return text.lower() if text.isascii() else _visible(text).casefold()
 
 
+def fold_address(address: str) -> str:
+    """Give the form in which e-mail addresses are compared: letters folded, the domain in ASCII."""
+    local, at, domain = fold_letters(address).strip().rpartition("@")
+    return f"{local}@{fold_domain(domain)}" if at else domain
+
+
 def spellings(address: str) -> tuple[str, ...]:
     """Give the ways to write an e-mail address, letters folded: first with its domain in ASCII, then as an IDN."""
-    local, at, domain = fold_letters(address).strip().rpartition("@")
-    if not at:
-        return (domain,)
-    folded = fold_domain(domain)
+    folded = fold_address(address)
+    local, _, domain = folded.rpartition("@")
+    if "xn--" not in domain:
+        return (folded,)
     try:
-        shown = idna.decode(folded) if "xn--" in folded else folded
+        return folded, f"{local}@{idna.decode(domain)}"
     except idna.IDNAError:
-        shown = folded
-    return tuple(dict.fromkeys((f"{local}@{folded}", f"{local}@{shown}")))
+        return (folded,)
 
 
 class Withholding:

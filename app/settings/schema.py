@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from ipaddress import ip_network
-from typing import Any
+from typing import Any, ClassVar
 
 from marshmallow import RAISE, Schema, ValidationError, fields, post_load, pre_load, validate, validates_schema
 
@@ -32,8 +32,14 @@ from app.settings.secret import MasterKeyField, SecretField
 
 
 class _Section(Schema):
+    makes: ClassVar[type] = dict  # of `model`, where there is one
+
     class Meta:
         unknown = RAISE
+
+    @post_load
+    def _make(self, data: dict[str, Any], **_: object) -> Any:  # noqa: ANN401  (what the section makes)
+        return self.makes(**data)
 
 
 class _Server(_Section):
@@ -58,16 +64,14 @@ class _Server(_Section):
 
 
 class _Limits(_Section):
+    makes = model.Limits
     wrong_keys_a_minute = Number(60, 0, 1_000_000)
     leads_a_minute = Number(0, 0, 1_000_000)
     requests_a_minute = Number(3000, 0, 1_000_000)
 
-    @post_load
-    def _make(self, data: dict[str, Any], **_: object) -> model.Limits:
-        return model.Limits(**data)
-
 
 class _Store(_Section):
+    makes = model.Store
     url = fields.String(
         load_default=DEFAULT_STORE,
         validate=check_store,
@@ -75,12 +79,9 @@ class _Store(_Section):
     )
     password = SecretField(load_default=None)
 
-    @post_load
-    def _make(self, data: dict[str, Any], **_: object) -> model.Store:
-        return model.Store(**data)
-
 
 class _Encryption(_Section):
+    makes = model.Encryption
     key = MasterKeyField(load_default=None)
     previous = MasterKeyField(load_default=None)
 
@@ -89,10 +90,6 @@ class _Encryption(_Section):
         if data["previous"] and not data["key"]:
             msg = "needs `key` beside it: the master key that replaces it"
             raise ValidationError(msg, "previous")
-
-    @post_load
-    def _make(self, data: dict[str, Any], **_: object) -> model.Encryption:
-        return model.Encryption(**data)
 
 
 class _Privacy(_Section):
@@ -111,21 +108,15 @@ class _Privacy(_Section):
 
 
 class _Duplicates(_Section):
+    makes = model.Duplicates
     window_hours = Number(24, 0, 24 * 365, whole=False)
-
-    @post_load
-    def _make(self, data: dict[str, Any], **_: object) -> model.Duplicates:
-        return model.Duplicates(**data)
 
 
 class _TestLeads(_Section):
+    makes = model.TestLeads
     deliver = Flag(load_default=True)
     keep_days = Number(7, 1, 3650)
     destinations = TextOrList(load_default=None)
-
-    @post_load
-    def _make(self, data: dict[str, Any], **_: object) -> model.TestLeads:
-        return model.TestLeads(**data)
 
 
 class _Delivery(_Section):
@@ -143,13 +134,10 @@ class _Delivery(_Section):
 
 
 class _Retention(_Section):
+    makes = model.Retention
     leads_days = Number(180, 1, 36500)
     quarantine_days = Number(30, 1, 36500)
     attempts_days = Number(180, 1, 36500)
-
-    @post_load
-    def _make(self, data: dict[str, Any], **_: object) -> model.Retention:
-        return model.Retention(**data)
 
 
 class _Console(_Section):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from app.lead import Lead  # noqa: TC001  (msgspec reads the annotations)
-from app.privacy import spellings
+from app.privacy import fold_address
 from app.store.sealing import BODY, LEAD, Sealed
 from app.store.tables import Status  # noqa: TC001
 
@@ -161,7 +161,7 @@ def body_bytes(store: Store, row: Any) -> bytes | None:  # noqa: ANN401  (a row 
 
 def person_key(store: Store, email: str | None) -> bytes | None:
     """Give the keyed hash under which everything of an e-mail address is found, however it is spelt."""
-    return keyed_hash(store, spellings(email)[0]) if email else None
+    return keyed_hash(store, fold_address(email)) if email else None
 
 
 def keyed_hash(store: Store, text: str) -> bytes:

@@ -170,6 +170,5 @@ _WORDS = {
         "A reader sees everything but what is personal, and changes nothing. Whoever runs Leadwire can make you one.",
     ),
     404: ("There is nothing here", "The address is not, or no longer, one of the console's pages."),
-    405: ("This page only takes its own form", "Open it from the menu."),
     413: ("That was too much text", "Send less of it."),
 }
